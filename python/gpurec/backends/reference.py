@@ -1,0 +1,300 @@
+"""The contract in plain NumPy float64, written for reading: what every other backend must equal, bit for bit.
+
+Two float32 numbers multiply exactly in float64, so the only roundings of a canonical score are those of
+the float64 additions, whose order `sum_lanes` fixes, and the one to float32 at the end.
+
+Source: docs/design, "the contract of choosing items".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Filters, RowSets
+
+__all__ = [
+    "ReferenceBackend",
+    "ReferenceIndex",
+    "best_rows",
+    "canonical_scores",
+    "permitted",
+    "prepare_rows",
+    "round_scores",
+    "sum_lanes",
+]
+
+LANES = 32
+_TERMS_AT_ONCE = 1 << 20  # float64 terms in memory at a time: 8 MB
+
+
+def sum_lanes(terms: np.ndarray) -> np.ndarray:
+    """Sum the last axis of float64 terms in the canonical order.
+
+    Lane l (0..31) adds terms l, l + 32, l + 64, ... in that order, from +0.0. Then halves are added:
+    lane l += lane l + h for h = 16, 8, 4, 2, 1. Components missing from the last group of 32 add nothing.
+
+    Parameters
+    ----------
+    terms : float64 array, shape (n, d)
+
+    Returns
+    -------
+    float64 array, shape (n,)
+
+    Examples
+    --------
+    >>> sum_lanes(np.array([[1e16, 1.0, -1e16]]))  # lanes 0, 1, 2: (1e16 + -1e16) + 1
+    array([1.])
+    """
+    n, d = terms.shape
+    lanes = np.zeros((n, LANES))
+    for first in range(0, d, LANES):
+        group = terms[:, first : first + LANES]
+        lanes[:, : group.shape[1]] += group
+    half = LANES // 2
+    while half:
+        lanes = lanes[:, :half] + lanes[:, half:]
+        half //= 2
+    return lanes[:, 0]
+
+
+def round_scores(sums: np.ndarray) -> np.ndarray:
+    """Round float64 sums once to float32; -0 becomes +0, what is beyond float32 becomes infinite."""
+    with np.errstate(over="ignore"):
+        return sums.astype(np.float32) + np.float32(0.0)  # -0 + +0 is +0, nothing else changes
+
+
+def canonical_scores(queries: np.ndarray, items: np.ndarray, metric: str) -> np.ndarray:
+    """Canonical score of each prepared query with the prepared item of the same row.
+
+    Parameters
+    ----------
+    queries, items : arrays, shape (n, d)
+        float32 values (float64 holding float32 values will do), already through `prepare_rows`.
+    metric : str
+        "euclidean" gives -(sum of squared differences): difference, square and sum each rounded in
+        float64. Every other metric gives the dot product.
+
+    Returns
+    -------
+    float32 array, shape (n,)
+        May hold infinities; those are never returned by a search.
+    """
+    scores = np.empty(len(items), dtype=np.float32)
+    for block in _blocks(*items.shape):
+        q = queries[block].astype(np.float64, copy=False)
+        x = items[block].astype(np.float64, copy=False)
+        if metric == "euclidean":
+            scores[block] = round_scores(-sum_lanes(np.square(q - x)))
+        else:
+            scores[block] = round_scores(sum_lanes(q * x))
+    return scores
+
+
+def prepare_rows(rows: np.ndarray, metric: str) -> np.ndarray:
+    """Turn rows into what the metric's plain dot wants: unit length, for Pearson centred first.
+
+    Parameters
+    ----------
+    rows : float32 array, shape (n, d), finite
+    metric : {"dot", "cosine", "pearson", "euclidean"}
+        "dot" and "euclidean" take rows as they are.
+
+    Returns
+    -------
+    float32 array, shape (n, d)
+
+    Notes
+    -----
+    The order of operations, which is part of the contract; all of it is float64, each operation rounded
+    on its own (no fused multiply-add), until the single rounding to float32:
+
+    1. e is the binary exponent of the row's largest absolute component m, m = f * 2^e with 0.5 <= f < 1
+       (e = 0 for a zero row); y = x * 2^-e, which is exact.
+    2. Pearson: mean = sum_lanes(y) / d; y = y - mean. A row whose components are all equal becomes +0,
+       whatever its mean was rounded to; so does every row of d = 1.
+    3. norm = sqrt(sum_lanes(y * y)). A row of norm 0 becomes +0.
+    4. The result is float32(y / norm): a division, not a product with the reciprocal; -0 stays -0.
+
+    Scaling first means that no square under- or overflows: |y| < 1, and |y| >= 2^-278 where x is not 0.
+
+    Examples
+    --------
+    >>> prepare_rows(np.float32([[3e-40, 4e-40], [0, 0]]), "cosine").round(4).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    if metric in ("dot", "euclidean"):
+        return rows
+    prepared = np.empty(rows.shape, dtype=np.float32)
+    for block in _blocks(*rows.shape):
+        x = rows[block].astype(np.float64)
+        y = _scale_by_power_of_two(x)
+        if metric == "pearson":
+            y = _centre(y)
+        prepared[block] = _divide_by_norm(y)
+    return prepared
+
+
+def _scale_by_power_of_two(x: np.ndarray) -> np.ndarray:
+    _, exponent = np.frexp(np.abs(x).max(axis=1, initial=0.0))
+    return np.ldexp(x, -exponent[:, np.newaxis])
+
+
+def _centre(y: np.ndarray) -> np.ndarray:
+    mean = sum_lanes(y) / y.shape[1]
+    constant = (y == y[:, :1]).all(axis=1)
+    return np.where(constant[:, np.newaxis], 0.0, y - mean[:, np.newaxis])
+
+
+def _divide_by_norm(y: np.ndarray) -> np.ndarray:
+    norm = np.sqrt(sum_lanes(y * y))[:, np.newaxis]
+    return np.divide(y, norm, out=np.zeros_like(y), where=norm > 0).astype(np.float32)
+
+
+def permitted(filters: Filters, query: int, n_items: int, active: np.ndarray | None = None) -> np.ndarray:
+    """Which items a query may be given: bool array of shape (n_items,).
+
+    An item passes iff it is active, in the shared mask, in the query's `allow`, and in none of its `deny`.
+    """
+    passes = np.ones(n_items, dtype=bool) if active is None else np.array(active, dtype=bool)
+    if filters.mask is not None:
+        passes &= filters.mask
+    if filters.allow is not None:
+        allowed = np.zeros(n_items, dtype=bool)
+        allowed[filters.allow.of(query)] = True
+        passes &= allowed
+    for denied in filters.deny:
+        passes[denied.of(query)] = False
+    return passes
+
+
+def best_rows(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Order candidates and pad: higher score first, then smaller row; missing places are -1 and -inf.
+
+    Parameters
+    ----------
+    scores : float32 array, shape (n,)
+        Canonical scores; NaN and infinite ones are left out.
+    rows : int64 array, shape (n,)
+        Row of each score.
+    k : int
+
+    Returns
+    -------
+    rows : int64 array, shape (k,)
+    scores : float32 array, shape (k,)
+
+    Examples
+    --------
+    >>> best_rows(np.float32([1, 3, 3, np.inf]), np.array([0, 2, 1, 3]), k=4)[0].tolist()
+    [1, 2, 0, -1]
+    """
+    finite = np.isfinite(scores)
+    scores, rows = scores[finite], rows[finite]
+    order = np.lexsort((rows, -scores))[:k]  # the last key is the first one compared
+    out_rows = np.full(k, -1, dtype=np.int64)
+    out_scores = np.full(k, -np.inf, dtype=np.float32)
+    out_rows[: len(order)] = rows[order]
+    out_scores[: len(order)] = scores[order]
+    return out_rows, out_scores
+
+
+@dataclass(frozen=True)
+class ReferenceIndex:
+    """Items ready to be searched.
+
+    Attributes
+    ----------
+    items : float64 array, shape (n_items, d)
+        The prepared float32 rows, widened once so that a search need not.
+    metric : str
+    active : bool array, shape (n_items,), or None
+        Rows that may appear at all; None is every row.
+    """
+
+    items: np.ndarray
+    metric: str
+    active: np.ndarray | None
+
+
+class ReferenceBackend:
+    """Every op by scoring every item; slow, simple, and what the others are compared with.
+
+    NumPy computes in whatever floating-point environment the process has set: under flush-to-zero this
+    backend alone gives other answers for subnormal numbers.
+    """
+
+    name = "reference"
+
+    def prepare_rows(self, rows: np.ndarray, metric: str) -> np.ndarray:
+        """Rows as the metric wants them before a plain dot: float32 of the same shape."""
+        return prepare_rows(rows, metric)
+
+    def score(self, queries: np.ndarray, items: np.ndarray, out: np.ndarray) -> None:
+        """Write all canonical dot products into `out`, float32 (n_queries, n_items)."""
+        self.similarity(queries, items, "dot", out)
+
+    def similarity(self, a: np.ndarray, b: np.ndarray, metric: str, out: np.ndarray) -> None:
+        """Write all canonical similarities of rows of `a` and `b` into `out`, float32 (n_a, n_b)."""
+        index = self.build_index(b, metric)
+        for row, query in enumerate(prepare_rows(a, metric)):
+            out[row] = _score_all(query, index)
+
+    def score_pairs(self, queries: np.ndarray, items: np.ndarray, metric: str) -> np.ndarray:
+        """Canonical score of row i of `queries` with row i of `items`, float32 (n,)."""
+        return canonical_scores(prepare_rows(queries, metric), prepare_rows(items, metric), metric)
+
+    def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Best k of each row of given scores; NaN and both infinities are never chosen, -0 becomes +0."""
+        rows = np.arange(scores.shape[1], dtype=np.int64)
+        return _stack([best_rows(row + np.float32(0.0), rows, k) for row in scores], k)
+
+    def build_index(self, items: np.ndarray, metric: str, active: np.ndarray | None = None) -> ReferenceIndex:
+        """Make raw items ready for `search`; rows where `active` is False never appear."""
+        return ReferenceIndex(prepare_rows(items, metric).astype(np.float64), metric, active)
+
+    def search(
+        self,
+        index: ReferenceIndex,
+        queries: np.ndarray,
+        k: int,
+        filters: Filters,
+        hint: RowSets | None = None,
+        stats: dict[str, int] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best k items of each raw query: rows int64 and canonical scores float32, both (n_queries, k).
+
+        `hint` is of no use here, where every item is scored. `stats` receives "candidates": the scores
+        that were put in order.
+        """
+        n_items = len(index.items)
+        candidates = 0
+        results = []
+        for i, query in enumerate(prepare_rows(queries, index.metric)):
+            scores = _score_all(query, index)
+            rows = np.flatnonzero(permitted(filters, i, n_items, index.active))
+            results.append(best_rows(scores[rows], rows, k))
+            candidates += len(rows)
+        if stats is not None:
+            stats["candidates"] = candidates
+        return _stack(results, k)
+
+
+def _score_all(query: np.ndarray, index: ReferenceIndex) -> np.ndarray:
+    return canonical_scores(np.broadcast_to(query, index.items.shape), index.items, index.metric)
+
+
+def _stack(results: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.empty((len(results), k), dtype=np.int64)
+    scores = np.empty((len(results), k), dtype=np.float32)
+    for i, result in enumerate(results):
+        rows[i], scores[i] = result
+    return rows, scores
+
+
+def _blocks(n: int, d: int) -> Iterator[slice]:
+    step = max(1, _TERMS_AT_ONCE // max(d, 1))
+    return (slice(first, first + step) for first in range(0, n, step))
