@@ -1,0 +1,46 @@
+// One pass of stochastic gradient descent over ratings: explicit factorisation with biases.
+//   shapes    ratings n, visited first to last; factors (rows, n_factors); biases and shrink (rows,)
+//   memory    the caller's; factors and biases are changed in place; nothing is allocated
+//   launch    one thread: each rating changes what the next one reads, so their order is part of the answer
+//   bytes     16 n_factors + 44 a rating (two factor rows and two biases read and written, the rest read)
+//   needs     rows inside the tables, no table overlapping another
+//   bits      float32, one fixed sequence of operations (cpu/sgd.cpp), the same on every ISA
+//   source    Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems", eq. 4, 5
+//   measured  77 ns a rating at n_factors = 50: 13 M ratings/s on one core of a 2-core Xeon VM, November 2025
+#pragma once
+#include <cstdint>
+
+#include "gpurec/views.hpp"
+
+namespace gpurec {
+
+struct RatingsView {
+  std::int64_t n = 0;
+  const std::int64_t* user_rows = nullptr;
+  const std::int64_t* item_rows = nullptr;
+  const float* values = nullptr;  // less their mean
+};
+
+// The users' or the items' half of the model. Row i is pulled to zero with penalty * shrink[i].
+struct FactorTable {
+  MatrixView<float> factors;
+  float* biases = nullptr;
+  const float* shrink = nullptr;
+};
+
+struct SgdRates {
+  float factor_rate = 0;
+  float factor_penalty = 0;
+  float bias_rate = 0;
+  float bias_penalty = 0;
+};
+
+namespace cpu {
+
+// Returns the sum of squared errors, each taken before the update that it causes; not finite when the descent
+// diverged.
+double sgd_epoch(const RatingsView& ratings, const FactorTable& users, const FactorTable& items,
+                 const SgdRates& rates);
+
+}  // namespace cpu
+}  // namespace gpurec
