@@ -1,0 +1,1 @@
+"""Every op on every backend and ISA against the reference, bit for bit."""
