@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .errors import UnknownIdError
+from .id_stores import AnyIds, IntegerIds, distinct_ids, id_at, plain_ids, same_ids
 
 __all__ = ["IdMap", "TopK"]
 
@@ -59,7 +60,8 @@ class TopK:
 class IdMap:
     """External ids of any hashable kind against rows 0..n-1.
 
-    Ids keep their type: the integer 1 and the text "1" are two ids.
+    Ids keep their type: the integer 1, the text "1", 1.0 and True are four ids. NumPy's scalars are the
+    Python values that they hold.
 
     Parameters
     ----------
@@ -69,9 +71,14 @@ class IdMap:
     Raises
     ------
     ValueError
-        If an id stands twice.
+        If an id stands twice or is NaN, which no look-up could ever find.
     TypeError
-        If an id is not hashable.
+        If an id is not hashable, or `ids` is one text instead of a sequence.
+
+    Notes
+    -----
+    While every id is an integer of 64 bits the map is a few arrays (16 to 40 bytes an id, no Python object
+    apiece); the first other id turns it into a dictionary. Both give the same answers.
 
     Examples
     --------
@@ -82,24 +89,67 @@ class IdMap:
     ['alien']
     """
 
-    def __init__(self, ids: Sequence[Any] | np.ndarray = ()) -> None:
-        self._ids: list[Any] = []
-        self._row_of: dict[Any, int] = {}
+    def __init__(self, ids: Iterable[Any] = ()) -> None:
+        self._store: IntegerIds | AnyIds = IntegerIds()
         self.extend(ids)
 
-    def extend(self, ids: Sequence[Any] | np.ndarray) -> np.ndarray:
-        """Give new ids the next rows, and return those rows (int64); nothing changes if one stands twice."""
-        new = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        first = len(self._ids)
-        row_of = {}
-        for row, key in enumerate(new, start=first):
-            key = _key(key)
-            if key in self._row_of or key in row_of:
-                raise ValueError(f"[ids] expected each id once, got {new[row - first]!r} twice; drop one")
-            row_of[key] = row
-        self._row_of.update(row_of)
-        self._ids.extend(new)
-        return np.arange(first, len(self._ids), dtype=np.int64)
+    def extend(self, ids: Iterable[Any]) -> np.ndarray:
+        """Give new ids the next rows, and return those rows (int64); nothing changes if one stands twice.
+
+        Examples
+        --------
+        >>> IdMap(["alien"]).extend(["brazil", "casablanca"]).tolist()
+        [1, 2]
+        """
+        new = plain_ids(ids)
+        known = np.flatnonzero(self._store.find(new) >= 0)
+        if known.size:
+            raise ValueError(f"[ids] expected each id once, got {id_at(new, known[0])!r} again; drop one")
+        return self._append(new)
+
+    def add(self, ids: Iterable[Any]) -> np.ndarray:
+        """Rows of ids (int64, one an id), where an id without a row gets the next one, by first appearance.
+
+        Examples
+        --------
+        >>> films = IdMap(["alien"])
+        >>> films.add(["brazil", "alien", "brazil"]).tolist()
+        [1, 0, 1]
+        >>> len(films)
+        2
+        """
+        plain = plain_ids(ids)
+        distinct, place = distinct_ids(plain)
+        rows = self._store.find(distinct)
+        new = np.flatnonzero(rows < 0)
+        if new.size:
+            rows[new] = self._append(
+                distinct[new] if isinstance(distinct, np.ndarray) else [distinct[i] for i in new.tolist()]
+            )
+        return rows[place]
+
+    def _append(self, new: np.ndarray | list[Any]) -> np.ndarray:
+        if isinstance(self._store, IntegerIds) and isinstance(new, list):
+            other = AnyIds(self._store.values.tolist())
+            other.append(new)
+            self._store = other
+        else:
+            self._store.append(new)
+        return np.arange(len(self) - len(new), len(self), dtype=np.int64)
+
+    def copy(self) -> IdMap:
+        """A map with the same ids that grows on its own.
+
+        Examples
+        --------
+        >>> films = IdMap(["alien"])
+        >>> more = films.copy()
+        >>> more.extend(["brazil"]).tolist(), len(films)
+        ([1], 1)
+        """
+        other = IdMap()
+        other._store = self._store.copy()
+        return other
 
     def rows(self, ids: Any, *, unknown: str = "raise") -> np.ndarray:
         """Rows of external ids, int64.
@@ -109,50 +159,66 @@ class IdMap:
         ids : sequence of hashable
         unknown : {"raise", "ignore"}
             What an id without a row does: raise `UnknownIdError`, or give row -1.
+
+        Examples
+        --------
+        >>> IdMap([7, 8]).rows([8, "8"], unknown="ignore").tolist()
+        [1, -1]
         """
         if unknown not in ("raise", "ignore"):
             raise ValueError(f"[ids] expected unknown of 'raise' or 'ignore', got {unknown!r}")
-        ids = ids.tolist() if isinstance(ids, np.ndarray) else ids
-        out = np.fromiter((self._row_of.get(_key(i), -1) for i in ids), dtype=np.int64, count=len(ids))
+        plain = plain_ids(ids)
+        out = self._store.find(plain)
         if unknown == "raise" and out.size and out.min() < 0:
-            raise UnknownIdError(f"[ids] unknown id {ids[int(np.argmin(out >= 0))]!r}")
+            raise UnknownIdError(self._unknown(id_at(plain, np.argmin(out >= 0))))
         return out
+
+    def _unknown(self, key: Any) -> str:
+        """Text of the error; the commonest cause by far is the right id in the wrong type, so say that."""
+        text = f"[ids] expected one of the {len(self)} known ids, got {key!r}"
+        other = str(key) if type(key) is int else None
+        if type(key) is str and key.strip().lstrip("+-").isdecimal() and len(key) < 20:
+            other = int(key)
+        if other is not None and other in self:
+            text += f"; do: ask for {other!r}, which is known (ids keep their type)"
+        return text
 
     def ids(self, rows: Any = None) -> np.ndarray:
-        """External ids of rows (all rows when None), integers as int64, everything else as objects."""
+        """External ids of rows (all rows when None), integers as int64, everything else as objects.
+
+        The result has the shape of `rows`.
+
+        Examples
+        --------
+        >>> IdMap([30, 10, 20]).ids([[2, 0]]).tolist()
+        [[20, 30]]
+        """
         if rows is None:
-            chosen = self._ids
-        else:
-            rows = np.asarray(rows, dtype=np.int64)
-            if rows.size and (rows.min() < 0 or rows.max() >= len(self._ids)):
-                raise ValueError(f"[ids] expected rows in 0..{len(self._ids) - 1}")
-            chosen = [self._ids[row] for row in rows.ravel().tolist()]
-        if chosen and all(type(i) is int and -(2**63) <= i < 2**63 for i in chosen):
-            return np.array(chosen, dtype=np.int64)
-        out = np.empty(len(chosen), dtype=object)
-        out[:] = chosen
-        return out
+            return self._store.take(None)
+        rows = np.asarray(rows)
+        if rows.size and rows.dtype.kind not in "iu":
+            raise TypeError(f"[ids] expected integer rows, got {rows.dtype}")
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            raise ValueError(f"[ids] expected rows in 0..{len(self) - 1}, got {rows.min()}..{rows.max()}")
+        return self._store.take(rows.astype(np.int64, copy=False).ravel()).reshape(rows.shape)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._store)
 
     def __contains__(self, key: Any) -> bool:
-        return _key(key) in self._row_of
+        return bool(self._store.find(plain_ids([key]))[0] >= 0)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._ids)
+        return iter(self._store.tolist())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, IdMap) and self._row_of == other._row_of
+        if not isinstance(other, IdMap):
+            return NotImplemented
+        if self is other:
+            return True
+        return len(self) == len(other) and same_ids(plain_ids(self), plain_ids(other))
 
     __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __repr__(self) -> str:
         return f"IdMap({len(self)} ids)"
-
-
-def _key(value: Any) -> Any:
-    """The dictionary key of an id: True and 1.0 must not find the integer 1, nor NumPy's 1 miss it."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return (type(value), value) if isinstance(value, (bool, float)) else value
