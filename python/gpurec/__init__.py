@@ -1,3 +1,72 @@
 """gpurec: exact, certified top-k scoring and a real-time recommender on CPU and GPU."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .backends import use_backend
+from .errors import (
+    ArtifactError,
+    BackendUnavailableError,
+    DeviceError,
+    GpurecError,
+    MissingExtraError,
+    NotFittedError,
+    UnknownIdError,
+)
+from .index import ItemIndex
+from .ops import score, score_pairs, score_top_k, similarity, top_k
+from .types import IdMap, TopK
+
+if TYPE_CHECKING:
+    from .data import Interactions
+    from .evaluation import compare, evaluate
+    from .models import MF, Popularity, load_model
+
 __version__ = "0.1.0"
+
+# Loaded when first asked for: serving code that only searches does not pay for them.
+_LAZY = {
+    "Interactions": "data",
+    "MF": "models",
+    "Popularity": "models",
+    "compare": "evaluation",
+    "evaluate": "evaluation",
+    "load_model": "models",
+}
+
+__all__ = [
+    "MF",
+    "ArtifactError",
+    "BackendUnavailableError",
+    "DeviceError",
+    "GpurecError",
+    "IdMap",
+    "Interactions",
+    "ItemIndex",
+    "MissingExtraError",
+    "NotFittedError",
+    "Popularity",
+    "TopK",
+    "UnknownIdError",
+    "compare",
+    "evaluate",
+    "load_model",
+    "score",
+    "score_pairs",
+    "score_top_k",
+    "similarity",
+    "top_k",
+    "use_backend",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module 'gpurec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

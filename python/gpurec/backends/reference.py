@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import Filters, RowSets
+from .reference_sgd import sgd_epoch
 
 __all__ = [
     "ReferenceBackend",
@@ -219,6 +220,11 @@ class ReferenceIndex:
     metric: str
     active: np.ndarray | None
 
+    @property
+    def n_bytes(self) -> int:
+        """Memory of the widened rows."""
+        return self.items.nbytes
+
 
 class ReferenceBackend:
     """Every op by scoring every item; slow, simple, and what the others are compared with.
@@ -228,6 +234,7 @@ class ReferenceBackend:
     """
 
     name = "reference"
+    sgd_epoch = staticmethod(sgd_epoch)
 
     def prepare_rows(self, rows: np.ndarray, metric: str) -> np.ndarray:
         """Rows as the metric wants them before a plain dot: float32 of the same shape."""
@@ -252,7 +259,13 @@ class ReferenceBackend:
         rows = np.arange(scores.shape[1], dtype=np.int64)
         return _stack([best_rows(row + np.float32(0.0), rows, k) for row in scores], k)
 
-    def build_index(self, items: np.ndarray, metric: str, active: np.ndarray | None = None) -> ReferenceIndex:
+    def build_index(
+        self,
+        items: np.ndarray,
+        metric: str,
+        active: np.ndarray | None = None,
+        n_queries: int | None = None,
+    ) -> ReferenceIndex:
         """Make raw items ready for `search`; rows where `active` is False never appear."""
         return ReferenceIndex(prepare_rows(items, metric).astype(np.float64), metric, active)
 

@@ -1,0 +1,45 @@
+// A zeroed float array on huge pages where the system has them: panels are read end to end by every search.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace gpurec::cpu {
+
+class AlignedFloats {
+ public:
+  AlignedFloats() = default;
+  explicit AlignedFloats(std::int64_t n) : size_(n) {
+    if (n == 0) return;
+    const std::size_t align = std::size_t(n) * sizeof(float) >= kHugePage ? kHugePage : 64;
+    const std::size_t bytes = (std::size_t(n) * sizeof(float) + align - 1) / align * align;
+    void* const memory = std::aligned_alloc(align, bytes);
+    if (memory == nullptr) throw std::bad_alloc();
+#if defined(__linux__)
+    if (align == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: ordinary pages work too
+#endif
+    std::memset(memory, 0, bytes);
+    data_.reset(static_cast<float*>(memory));
+  }
+
+  float* data() { return data_.get(); }
+  const float* data() const { return data_.get(); }
+  std::int64_t size() const { return size_; }
+
+ private:
+  static constexpr std::size_t kHugePage = std::size_t(2) << 20;
+  struct Free {
+    void operator()(float* p) const { std::free(p); }
+  };
+  std::unique_ptr<float[], Free> data_;
+  std::int64_t size_ = 0;
+};
+
+}  // namespace gpurec::cpu

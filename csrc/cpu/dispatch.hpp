@@ -1,0 +1,28 @@
+// Which instruction set runs: one table row per ISA, best first, every kernel in it.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "gpurec/rescore.hpp"
+#include "gpurec/scan.hpp"
+#include "gpurec/select.hpp"
+
+namespace gpurec::cpu {
+
+struct Kernels {
+  const char* isa;
+  bool (*supported)();
+  ScanTile scan_tile;
+  CanonicalSum dot64;
+  CanonicalSum neg_squared_distance64;
+  FindAbove find_above;
+};
+
+// Every ISA that was built, best first; the last one, serial, is always supported.
+const std::vector<Kernels>& all_kernels();
+
+// The kernels of a named ISA; an empty name means GPUREC_CPU_ISA, else the best that this processor supports.
+// Throws std::invalid_argument for an unknown name, std::runtime_error for one that cannot run here.
+const Kernels& kernels(const std::string& isa);
+
+}  // namespace gpurec::cpu

@@ -1,0 +1,82 @@
+// The canonical sums for AVX2: 32 lanes are eight vectors of four float64.
+#include "rescore.hpp"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+
+#include "gpurec/canonical.hpp"
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#elif defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#endif
+
+namespace gpurec::cpu {
+namespace {
+
+// A product of two float32 is exact in float64, so the fused form has the bits of the separate one.
+struct Dot {
+  static __m256d add(__m256d sum, __m256d q, __m256d x) { return _mm256_fmadd_pd(q, x, sum); }
+};
+
+// Difference, square and sum are rounded one by one: no fused form here.
+struct SquaredDistance {
+  static __m256d add(__m256d sum, __m256d q, __m256d x) {
+    const __m256d difference = _mm256_sub_pd(q, x);
+    return _mm256_add_pd(sum, _mm256_mul_pd(difference, difference));
+  }
+};
+
+template <class Term>
+inline double lane_sum_avx2(const float* q, const float* x, std::int64_t d) {
+  __m256d lane[8];
+#pragma GCC unroll 8
+  for (int v = 0; v < 8; ++v) lane[v] = _mm256_setzero_pd();
+  std::int64_t i = 0;
+  for (; i + kLanes <= d; i += kLanes) {
+#pragma GCC unroll 8
+    for (int v = 0; v < 8; ++v) {
+      lane[v] = Term::add(lane[v], _mm256_cvtps_pd(_mm_loadu_ps(q + i + 4 * v)),
+                          _mm256_cvtps_pd(_mm_loadu_ps(x + i + 4 * v)));
+    }
+  }
+  if (i < d) {  // the last group, its missing components zero: they add +0
+    alignas(32) float tail_q[kLanes] = {};
+    alignas(32) float tail_x[kLanes] = {};
+    for (int l = 0; i + l < d; ++l) {
+      tail_q[l] = q[i + l];
+      tail_x[l] = x[i + l];
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < 8; ++v) {
+      lane[v] = Term::add(lane[v], _mm256_cvtps_pd(_mm_load_ps(tail_q + 4 * v)),
+                          _mm256_cvtps_pd(_mm_load_ps(tail_x + 4 * v)));
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; ++v) lane[v] = _mm256_add_pd(lane[v], lane[v + 4]);
+  lane[0] = _mm256_add_pd(lane[0], lane[2]);
+  lane[1] = _mm256_add_pd(lane[1], lane[3]);
+  lane[0] = _mm256_add_pd(lane[0], lane[1]);
+  const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(lane[0]), _mm256_extractf128_pd(lane[0], 1));
+  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+}  // namespace
+
+double dot64_avx2(const float* q, const float* x, std::int64_t d) { return lane_sum_avx2<Dot>(q, x, d); }
+
+double neg_squared_distance64_avx2(const float* q, const float* x, std::int64_t d) {
+  return -lane_sum_avx2<SquaredDistance>(q, x, d);
+}
+
+}  // namespace gpurec::cpu
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#elif defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

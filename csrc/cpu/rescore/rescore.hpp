@@ -1,0 +1,15 @@
+// Implementations of kernel `rescore`; the contract is gpurec/rescore.hpp, the sums are gpurec/canonical.hpp's.
+#pragma once
+#include <cstdint>
+
+namespace gpurec::cpu {
+
+#define GPUREC_DECLARE_RESCORE(isa)                                            \
+  double dot64_##isa(const float* q, const float* x, std::int64_t d);          \
+  double neg_squared_distance64_##isa(const float* q, const float* x, std::int64_t d)
+GPUREC_DECLARE_RESCORE(serial);
+GPUREC_DECLARE_RESCORE(avx2);
+GPUREC_DECLARE_RESCORE(avx512);
+#undef GPUREC_DECLARE_RESCORE
+
+}  // namespace gpurec::cpu

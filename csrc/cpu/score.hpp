@@ -1,0 +1,20 @@
+// Ops `score`, `score_pairs`, `similarity` and the preparation of rows on the CPU.
+#pragma once
+#include "dispatch.hpp"
+#include "gpurec/views.hpp"
+
+namespace gpurec::cpu {
+
+// out[i] = the metric's prepared form of rows[i]; the same shape.
+void prepare_rows(MatrixView<const float> rows, Metric metric, MatrixView<float> out, int n_threads);
+
+// out(i, j) = a[i].b[j], or -|a[i] - b[j]|^2 for euclidean, in float32: within the error bound that
+// docs/ops/score.md states.
+void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, MatrixView<float> out,
+           const Kernels& kernels, int n_threads);
+
+// out[i] = canonical score of a[i] and b[i], prepared rows.
+void score_pairs(MatrixView<const float> a, MatrixView<const float> b, Metric metric, float* out,
+                 const Kernels& kernels, int n_threads);
+
+}  // namespace gpurec::cpu

@@ -1,0 +1,164 @@
+// The certificate: bounds that hold between a cheap scan value and the canonical score, in the rounded domain.
+// This is the only file with these formulas; CPU, CUDA and tests call it. docs/design/0002-certificate.md
+// derives each inequality. All arithmetic here is float64, every result errs to the safe side.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "gpurec/canonical.hpp"
+#include "gpurec/planted.hpp"
+#include "gpurec/views.hpp"
+
+namespace gpurec {
+
+constexpr double kHalfUlp32 = 0x1p-24;  // unit roundoff of float32
+constexpr double kHalfUlp64 = 0x1p-53;  // unit roundoff of float64
+
+// The neighbouring float64 towards +inf; NaN and +inf stay.
+inline double next_up(double v) {
+  if (!(v < std::numeric_limits<double>::infinity())) return v;
+  if (v == 0.0) return std::numeric_limits<double>::denorm_min();
+  std::int64_t bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  bits += v > 0.0 ? 1 : -1;
+  std::memcpy(&v, &bits, sizeof v);
+  return v;
+}
+inline double next_down(double v) { return -next_up(-v); }
+
+// The neighbouring float32 towards -inf; -inf stays.
+inline float next_down32(float v) {
+  if (!(v > -std::numeric_limits<float>::infinity())) return v;
+  if (v == 0.0f) return -std::numeric_limits<float>::denorm_min();
+  std::int32_t bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  bits += v > 0.0f ? -1 : 1;
+  std::memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
+// The largest float32 that is not above v.
+inline float round_down32(double v) {
+  const float f = float(v);
+  return double(f) > v ? next_down32(f) : f;
+}
+
+// |x| from dot64(x, x), rounded to the safe side. The relative error of the sum, of the root and of the
+// factor itself is below (d/32 + 10) 2^-53.
+inline double norm_upper(double squares, std::int64_t d) {
+  if (GPUREC_PLANTED(bounds_norm_nearest)) return std::sqrt(squares);
+  return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 10) * kHalfUlp64));
+}
+inline double norm_lower(double squares, std::int64_t d) {
+  const double v = next_down(std::sqrt(squares) * (1.0 - (double(d) / 32 + 10) * kHalfUlp64));
+  return v > 0.0 ? v : 0.0;
+}
+
+// L and U with L <= canonical <= U, as float32.
+struct Interval {
+  float lower;
+  float upper;
+};
+
+// One query's bound for a float32 scan whose accumulator starts at `scan_start(x)` and adds the d products
+// q[i]*x[i] in any order, fused or not, results below the normal range kept.
+class Float32Bound {
+ public:
+  Float32Bound() = default;
+  Float32Bound(Metric metric, std::int64_t d, double query_squares)
+      : euclidean_(metric == Metric::euclidean),
+        d_(d),
+        query_squares_(query_squares),
+        query_upper_(norm_upper(query_squares, d)),
+        query_lower_(norm_lower(query_squares, d)) {
+    const double terms = double(d) + (euclidean_ ? 1 : 0);
+    gamma_ = terms * kHalfUlp32 / (1.0 - terms * kHalfUlp32);
+    if (GPUREC_PLANTED(bounds_gamma_half)) gamma_ *= 0.5;
+    if (GPUREC_PLANTED(bounds_gamma_zero)) gamma_ = 0.0;
+    // The two parts of the dot's slack that are proportional to |x|, and the constant part.
+    const double canonical = GPUREC_PLANTED(bounds_canonical_rounding_dropped) ? 0.0 : double(d) / 32 + 6;
+    linear_ = next_up((gamma_ + canonical * kHalfUlp64) * query_upper_);
+    constant_ = double(d) * 0x1p-149 + 0x1p-1000;
+    if (GPUREC_PLANTED(bounds_subnormal_term_dropped)) constant_ = 0.0;
+  }
+
+  // False where float32 could overflow on the way (or d is so wide that gamma means little): such items
+  // are scored canonically instead.
+  bool valid(double item_norm) const {
+    if (GPUREC_PLANTED(bounds_overflow_guard_dropped)) return true;
+    if (d_ >= std::int64_t(1) << 20) return false;
+    const double sum = query_upper_ + item_norm;
+    return euclidean_ ? sum * sum < 0x1p126 : query_upper_ * item_norm < 0x1p126;
+  }
+
+  // up(B + u): how far the canonical score may lie from `estimate`, grows with the item's norm.
+  double slack(double item_norm) const {
+    if (!euclidean_) return next_up(linear_ * item_norm + constant_);
+    const double half_square = 0.5 * item_norm * item_norm;
+    const double sum = query_upper_ + item_norm;
+    const double scan = 2.0 * gamma_ * (query_upper_ * item_norm + half_square) +
+                        2.0 * kHalfUlp32 * half_square + (2.0 * double(d_) + 3.0) * 0x1p-149;
+    const double sums = (double(d_) / 32 + 11) * 0x1p-52 * sum * sum + 0x1p-1000;
+    if (GPUREC_PLANTED(bounds_euclidean_as_dot)) return next_up(linear_ * item_norm + constant_);
+    return next_up(scan * (1.0 + 0x1p-20) + sums);
+  }
+
+  // The score that a scan value stands for.
+  double estimate(float scanned) const {
+    return euclidean_ ? 2.0 * double(scanned) - query_squares_ : double(scanned);
+  }
+
+  Interval interval(float scanned, double item_norm) const {
+    const double a = estimate(scanned);
+    const double s = slack(item_norm);
+    if (GPUREC_PLANTED(bounds_lower_is_scan_value)) return {round32(a), round32(next_up(a + s))};
+    if (GPUREC_PLANTED(bounds_upper_is_scan_value)) return {round32(next_down(a - s)), round32(a)};
+    return {round32(next_down(a - s)), round32(next_up(a + s))};
+  }
+
+  // Scan values at or below this belong to items whose canonical score is below tau, for items whose norm
+  // is at most `item_norm`. NaN scan values compare false and are kept.
+  float reject_at(float tau, double item_norm) const {
+    const float below = GPUREC_PLANTED(scan_keep_strict) ? tau : next_down32(tau);
+    if (!(below > -std::numeric_limits<float>::infinity())) return below;
+    if (GPUREC_PLANTED(scan_reject_without_slack)) return round_down32(estimate_inverse(double(below)));
+    return round_down32(estimate_inverse(next_down(double(below) - slack(item_norm))));
+  }
+
+  // No item whose norm lies in [smallest, largest] has a canonical score above this.
+  float best_possible(double smallest, double largest) const {
+    if (GPUREC_PLANTED(panel_skip_float32_norms)) return float(query_upper_) * float(largest) * 0.9999999f;
+    if (!euclidean_) {
+      const double u = (double(d_) / 32 + 6) * kHalfUlp64 * query_upper_ * largest + 0x1p-1000;
+      return round32(next_up(next_up(query_upper_ * largest) + u));
+    }
+    const double gap = std::fmax(0.0, std::fmax(next_down(query_lower_ - largest), next_down(smallest - query_upper_)));
+    const double sum = query_upper_ + largest;
+    const double u = (double(d_) / 32 + 11) * 0x1p-52 * sum * sum + 0x1p-1000;
+    return round32(next_up(u - next_down(gap * gap)));
+  }
+
+ private:
+  // Largest scan value whose estimate is surely at or below v.
+  double estimate_inverse(double v) const {
+    return euclidean_ ? next_down(v + query_squares_) * 0.5 : v;
+  }
+
+  bool euclidean_ = false;
+  std::int64_t d_ = 0;
+  double query_squares_ = 0.0;
+  double query_upper_ = 0.0;
+  double query_lower_ = 0.0;
+  double gamma_ = 0.0;
+  double linear_ = 0.0;
+  double constant_ = 0.0;
+};
+
+// What the scan's accumulator starts from: euclidean ranks by q.x - |x|^2/2, a dot from zero.
+inline float scan_start(Metric metric, double item_squares) {
+  return metric == Metric::euclidean ? float(-0.5 * item_squares) : 0.0f;
+}
+
+}  // namespace gpurec

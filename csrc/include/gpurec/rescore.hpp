@@ -1,0 +1,10 @@
+// Kernel `rescore`: the canonical float64 sums of canonical.hpp, per ISA, all with the same bits.
+// Reads 4 d bytes a row, both rows unaligned allowed; no writes.
+#pragma once
+#include <cstdint>
+
+namespace gpurec {
+
+using CanonicalSum = double (*)(const float* q, const float* x, std::int64_t d);
+
+}  // namespace gpurec

@@ -1,0 +1,29 @@
+// Non-owning views of row-major matrices and of per-query row sets; the only array types that kernels see.
+#pragma once
+#include <cstdint>
+
+namespace gpurec {
+
+template <class T>
+struct MatrixView {
+  T* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t row_stride = 0;  // in elements
+
+  T* row(std::int64_t i) const { return data + i * row_stride; }
+};
+
+// Sets of item rows, ascending and distinct within a set; query i uses set which[i], or set i where which is null.
+struct RowSetsView {
+  const std::int64_t* indptr = nullptr;
+  const std::int64_t* rows = nullptr;
+  const std::int64_t* which = nullptr;
+
+  const std::int64_t* begin(std::int64_t query) const { return rows + indptr[which ? which[query] : query]; }
+  const std::int64_t* end(std::int64_t query) const { return rows + indptr[(which ? which[query] : query) + 1]; }
+};
+
+enum class Metric { dot, cosine, pearson, euclidean };
+
+}  // namespace gpurec

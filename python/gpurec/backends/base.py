@@ -1,0 +1,129 @@
+"""What every backend promises to the ops: arrays are already checked, filters already in one form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["METRICS", "Backend", "Filters", "RowSets"]
+
+METRICS = ("dot", "cosine", "pearson", "euclidean")
+
+
+@dataclass(frozen=True)
+class RowSets:
+    """Sets of item rows, one set a query.
+
+    Attributes
+    ----------
+    indptr : int64 array, shape (n_sets + 1,)
+        Set s is `rows[indptr[s]:indptr[s + 1]]`.
+    rows : int64 array
+        Item rows in 0..n_items-1, ascending and distinct within a set.
+    which : int64 array, shape (n_queries,), or None
+        The set that each query uses; None means query i uses set i.
+    """
+
+    indptr: np.ndarray
+    rows: np.ndarray
+    which: np.ndarray | None = None
+
+    def of(self, query: int) -> np.ndarray:
+        """Rows of the set that a query uses."""
+        chosen = query if self.which is None else int(self.which[query])
+        return self.rows[self.indptr[chosen] : self.indptr[chosen + 1]]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which items may be returned: in the mask, in the query's `allow`, in none of its `deny`.
+
+    Attributes
+    ----------
+    mask : bool array, shape (n_items,), or None
+        Shared by all queries; False is never returned.
+    allow : RowSets or None
+        Per query; None allows every row.
+    deny : tuple of RowSets
+        Per query: exclusion lists and deny lists.
+    """
+
+    mask: np.ndarray | None = None
+    allow: RowSets | None = None
+    deny: tuple[RowSets, ...] = ()
+
+
+class Backend(Protocol):
+    """One place to compute. Matrices are float32, C order, finite; `k >= 1`; rows are int64."""
+
+    name: str
+
+    def prepare_rows(self, rows: np.ndarray, metric: str) -> np.ndarray:
+        """Rows as the metric wants them before a plain dot: float32 of the same shape."""
+        ...
+
+    def score(self, queries: np.ndarray, items: np.ndarray, out: np.ndarray) -> None:
+        """Write all dot products into `out`, float32 (n_queries, n_items), within the stated tolerance."""
+        ...
+
+    def similarity(self, a: np.ndarray, b: np.ndarray, metric: str, out: np.ndarray) -> None:
+        """Write all similarities of rows of `a` and `b` into `out`, within the stated tolerance."""
+        ...
+
+    def score_pairs(self, queries: np.ndarray, items: np.ndarray, metric: str) -> np.ndarray:
+        """Canonical score of row i of `queries` with row i of `items`, float32 (n,)."""
+        ...
+
+    def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Best k of each row of given scores (any float32, NaN and infinities never chosen)."""
+        ...
+
+    def build_index(
+        self,
+        items: np.ndarray,
+        metric: str,
+        active: np.ndarray | None = None,
+        n_queries: int | None = None,
+    ) -> Any:
+        """Make items (raw, not prepared) ready for `search`; the result has `n_bytes`.
+
+        Rows where `active` is False never appear. `n_queries` tells that only so many queries will come.
+        """
+        ...
+
+    def search(
+        self,
+        index: Any,
+        queries: np.ndarray,
+        k: int,
+        filters: Filters,
+        hint: RowSets | None = None,
+        stats: dict[str, int] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best k items of each raw query: rows int64 and canonical scores float32, both (n_queries, k).
+
+        `stats`, where given, receives counts of the work done.
+        """
+        ...
+
+    def sgd_epoch(
+        self,
+        user_rows: np.ndarray,
+        item_rows: np.ndarray,
+        ratings: np.ndarray,
+        user_factors: np.ndarray,
+        item_factors: np.ndarray,
+        user_biases: np.ndarray,
+        item_biases: np.ndarray,
+        user_shrink: np.ndarray,
+        item_shrink: np.ndarray,
+        *,
+        factor_rate: float,
+        factor_penalty: float,
+        bias_rate: float,
+        bias_penalty: float,
+    ) -> float:
+        """Descend over ratings in turn, changing factors and biases in place; the sum of squared errors."""
+        ...

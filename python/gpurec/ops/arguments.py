@@ -1,0 +1,116 @@
+"""Checks that every op makes: arrays become finite float32 matrices in C order, k and sizes are in range."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from ..backends import METRICS
+
+__all__ = [
+    "PRECISIONS",
+    "as_k",
+    "as_matrix",
+    "as_metric",
+    "as_precision",
+    "check_result_size",
+    "first_invalid_row",
+]
+
+PRECISIONS = ("auto", "fp32")
+_ROWS_PER_CHECK = 1 << 16
+
+
+def as_float32(x: Any, name: str, op: str) -> np.ndarray:
+    """The array as float32: narrower floats widen exactly, float64 and integers are rounded once.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is bool, complex, object or text.
+    """
+    array = np.asarray(x)
+    if array.dtype.name == "bfloat16":  # an extension type of other packages: the upper half of a float32
+        return (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"[{op}] expected {name} of a float or integer dtype, got {array.dtype}")
+    if array.dtype == np.float32:
+        return array
+    with np.errstate(over="ignore", under="ignore"):  # an overflow becomes infinity, and that is reported
+        return array.astype(np.float32)
+
+
+def first_invalid_row(matrix: np.ndarray) -> int | None:
+    """First row that holds NaN or infinity, None where all are finite."""
+    step = max(1, _ROWS_PER_CHECK * 64 // max(1, matrix.shape[1]))
+    for start in range(0, len(matrix), step):
+        finite = np.isfinite(matrix[start : start + step])
+        if not finite.all():
+            return start + int(np.argmin(finite.all(axis=1)))
+    return None
+
+
+def as_matrix(x: Any, name: str, op: str, *, finite: bool = True, n_columns: int | None = None) -> np.ndarray:
+    """A finite float32 matrix in C order; a vector becomes one row.
+
+    Raises
+    ------
+    ValueError
+        If it has not one or two dimensions, no columns, another width than `n_columns`, or a row with NaN or
+        infinity (also after rounding to float32).
+    TypeError
+        If the dtype is not one of numbers.
+    """
+    array = as_float32(x, name, op)
+    if array.ndim == 1:
+        array = array.reshape(1, -1)
+    if array.ndim != 2:
+        raise ValueError(f"[{op}] expected {name} of shape (n, d), got {array.ndim} dimensions")
+    if array.shape[1] == 0:
+        raise ValueError(f"[{op}] expected {name} with at least one component a row, got shape {array.shape}")
+    if n_columns is not None and array.shape[1] != n_columns:
+        raise ValueError(f"[{op}] expected {name} with {n_columns} components a row, got {array.shape[1]}")
+    array = np.ascontiguousarray(array)
+    if finite and (row := first_invalid_row(array)) is not None:
+        raise ValueError(f"[{op}] expected finite float32 values, got NaN or infinity in row {row} of {name}")
+    return array
+
+
+def as_k(k: Any, op: str) -> int:
+    """k as an int >= 1."""
+    if isinstance(k, (bool, np.bool_)):
+        raise TypeError(f"[{op}] expected an integer k, got {k!r}")
+    try:
+        k = operator.index(k)
+    except TypeError:
+        raise TypeError(f"[{op}] expected an integer k, got {type(k).__name__}") from None
+    if k < 1:
+        raise ValueError(f"[{op}] expected k >= 1, got {k}")
+    return k
+
+
+def as_metric(metric: Any, op: str) -> str:
+    """A known metric."""
+    if metric not in METRICS:
+        raise ValueError(f"[{op}] expected metric to be one of {', '.join(METRICS)}, got {metric!r}")
+    return metric
+
+
+def as_precision(precision: Any, op: str) -> str:
+    """A known precision; it changes the speed of a search, never an answer."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"[{op}] expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    return precision
+
+
+def check_result_size(n_queries: int, k: int, op: str) -> None:
+    """Refuse a result beyond the limit before anything is allocated: 12 bytes for each row and score."""
+    limit = config.max_result_bytes()
+    if n_queries * k * 12 > limit:
+        raise ValueError(
+            f"[{op}] expected a result of at most {limit} bytes, got {n_queries} queries x k = {k} "
+            f"({n_queries * k * 12} bytes); ask for fewer at a time or set GPUREC_MAX_RESULT_BYTES"
+        )

@@ -1,0 +1,174 @@
+"""The forms in which callers give exclude, allow, deny and hint, brought into the one form backends take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backends import Filters, RowSets
+
+__all__ = ["as_filters", "as_hint"]
+
+
+def as_filters(
+    n_queries: int, n_items: int, exclude: Any = None, allow: Any = None, deny: Any = None, *, op: str
+) -> Filters:
+    """Checked filters.
+
+    Parameters
+    ----------
+    n_queries, n_items : int
+    exclude : scipy sparse (n_queries, n_items), (indptr, indices), or list of n_queries row arrays
+        Every stored entry counts.
+    allow, deny : None, or
+        one set for all queries (array or list of rows, or boolean mask of n_items), per query in the forms of
+        `exclude`, or `(sets, which)`: a list of row arrays and, for each query, the set it uses.
+
+    Raises
+    ------
+    ValueError
+        If a row lies outside -1..n_items-1 or a shape does not fit; -1 is ignored.
+    TypeError
+        If the form is none of these or rows are not integers.
+    """
+    mask: np.ndarray | None = None
+    per_query: list[RowSets] = []
+    if exclude is not None:
+        per_query.append(_per_query(exclude, n_queries, n_items, "exclude", op))
+    allow_sets: RowSets | None = None
+    if allow is not None:
+        if _is_shared(allow):
+            mask = _mask(allow, n_items, "allow", op)
+        else:
+            allow_sets = _per_query(allow, n_queries, n_items, "allow", op)
+    if deny is not None:
+        if _is_shared(deny):
+            denied = _mask(deny, n_items, "deny", op)
+            mask = ~denied if mask is None else mask & ~denied
+        else:
+            per_query.append(_per_query(deny, n_queries, n_items, "deny", op))
+    return Filters(mask=mask, allow=allow_sets, deny=tuple(per_query))
+
+
+def as_hint(hint: Any, n_queries: int, n_items: int, *, op: str) -> RowSets | None:
+    """Rows to score first, one array for all queries or the forms of `exclude`; harmless whatever it names."""
+    if hint is None:
+        return None
+    if not _is_shared(hint):
+        return _per_query(hint, n_queries, n_items, "hint", op)
+    rows = np.unique(_rows(hint, n_items, "hint", op))
+    return RowSets(np.array([0, len(rows)], np.int64), rows, np.zeros(n_queries, np.int64))
+
+
+def _is_sparse(x: Any) -> bool:
+    return hasattr(x, "tocsr") and hasattr(x, "shape")
+
+
+def _is_shared(x: Any) -> bool:
+    """One set for all queries: an array of rows, a mask, or a list of integers; an empty list is an empty set."""
+    if isinstance(x, list):
+        return all(isinstance(i, (int, np.integer)) for i in x)
+    return not isinstance(x, tuple) and not _is_sparse(x)
+
+
+def _rows(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
+    """Item rows as int64 without the -1s."""
+    rows = np.asarray(x)
+    if rows.ndim != 1:
+        raise ValueError(f"[{op}] expected {name} rows in one dimension, got {rows.ndim}")
+    if rows.size == 0:
+        return np.empty(0, np.int64)
+    if rows.dtype.kind not in "iu":
+        raise TypeError(f"[{op}] expected {name} rows of an integer dtype, got {rows.dtype}")
+    bad = (rows >= n_items) if rows.dtype.kind == "u" else (rows < -1) | (rows >= n_items)
+    if bad.any():
+        raise ValueError(
+            f"[{op}] expected {name} rows in 0..{n_items - 1} (-1 is ignored), got {rows[int(np.argmax(bad))]}"
+        )
+    rows = rows.astype(np.int64, copy=False)
+    return rows[rows >= 0]
+
+
+def _mask(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
+    array = np.asarray(x)
+    if array.dtype == np.bool_:
+        if array.shape != (n_items,):
+            raise ValueError(f"[{op}] expected a boolean {name} of shape ({n_items},), got {array.shape}")
+        return np.ascontiguousarray(array)
+    mask = np.zeros(n_items, np.bool_)
+    mask[_rows(array, n_items, name, op)] = True
+    return mask
+
+
+def _per_query(x: Any, n_queries: int, n_items: int, name: str, op: str) -> RowSets:
+    if _is_sparse(x):
+        if tuple(x.shape) != (n_queries, n_items):
+            raise ValueError(
+                f"[{op}] expected a sparse {name} of shape ({n_queries}, {n_items}), got {x.shape}"
+            )
+        csr = x.tocsr()
+        return _row_sets(csr.indptr, csr.indices, n_queries, n_items, name, op)
+    if isinstance(x, tuple):
+        if len(x) != 2:
+            raise TypeError(f"[{op}] expected {name} as a pair, got a tuple of {len(x)}")
+        first, second = x
+        if isinstance(first, list):
+            if name in ("exclude", "hint"):
+                raise TypeError(
+                    f"[{op}] expected {name} as sparse, (indptr, indices) or a list of row arrays"
+                )
+            return _sets_and_which(first, second, n_queries, n_items, name, op)
+        return _row_sets(first, second, n_queries, n_items, name, op)
+    if isinstance(x, list):
+        if len(x) != n_queries:
+            raise ValueError(f"[{op}] expected {name} of {n_queries} row arrays, one a query, got {len(x)}")
+        return _from_lists(x, n_items, name, op)
+    raise TypeError(
+        f"[{op}] expected {name} as scipy sparse, (indptr, indices) or a list of row arrays, got {type(x).__name__}"
+    )
+
+
+def _sets_and_which(sets: list, which: Any, n_queries: int, n_items: int, name: str, op: str) -> RowSets:
+    chosen = np.asarray(which)
+    if chosen.shape != (n_queries,) or (chosen.size and chosen.dtype.kind not in "iu"):
+        raise ValueError(f"[{op}] expected {name}'s which as {n_queries} integers, got shape {chosen.shape}")
+    chosen = chosen.astype(np.int64)
+    if chosen.size and (chosen.min() < 0 or chosen.max() >= len(sets)):
+        raise ValueError(f"[{op}] expected {name}'s which in 0..{len(sets) - 1}")
+    merged = _from_lists(sets, n_items, name, op)
+    return RowSets(merged.indptr, merged.rows, chosen)
+
+
+def _from_lists(sets: list, n_items: int, name: str, op: str) -> RowSets:
+    distinct = [np.unique(_rows(rows, n_items, name, op)) for rows in sets]
+    indptr = np.zeros(len(sets) + 1, np.int64)
+    np.cumsum([len(rows) for rows in distinct], out=indptr[1:])
+    return RowSets(indptr, np.concatenate(distinct) if distinct else np.empty(0, np.int64))
+
+
+def _row_sets(indptr: Any, indices: Any, n_queries: int, n_items: int, name: str, op: str) -> RowSets:
+    ends = np.asarray(indptr)
+    rows = np.asarray(indices)
+    if ends.ndim != 1 or rows.ndim != 1 or ends.dtype.kind not in "iu":
+        raise TypeError(f"[{op}] expected {name} as (indptr, indices), two integer arrays")
+    if len(ends) != n_queries + 1:
+        raise ValueError(f"[{op}] expected {name}'s indptr of {n_queries + 1} entries, got {len(ends)}")
+    ends = ends.astype(np.int64)
+    if ends[0] != 0 or ends[-1] != len(rows) or (np.diff(ends) < 0).any():
+        raise ValueError(f"[{op}] expected {name}'s indptr to ascend from 0 to {len(rows)}")
+    lengths = np.diff(ends)
+    kept = _rows(rows, n_items, name, op)
+    if len(kept) < len(rows):
+        owner = np.repeat(np.arange(n_queries), lengths)[rows >= 0]
+        lengths = np.bincount(owner, minlength=n_queries)
+    ends = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    inside = np.ones(max(len(kept) - 1, 0), np.bool_)
+    starts = ends[1:-1]
+    inside[starts[(starts > 0) & (starts < len(kept))] - 1] = False  # steps from one set into the next
+    if (np.diff(kept)[inside] > 0).all():
+        return RowSets(ends, np.ascontiguousarray(kept))
+    owner = np.repeat(np.arange(n_queries, dtype=np.int64), lengths)
+    keys = np.unique(owner * max(n_items, 1) + kept)
+    counts = np.bincount(keys // max(n_items, 1), minlength=n_queries)
+    return RowSets(np.concatenate(([0], np.cumsum(counts))).astype(np.int64), keys % max(n_items, 1))

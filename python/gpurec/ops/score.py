@@ -1,0 +1,71 @@
+"""Op `score`: whole matrices of dot products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backends import Backend, select
+from .arguments import as_matrix
+
+__all__ = ["score"]
+
+
+def score(
+    queries: Any, items: Any, *, out: np.ndarray | None = None, backend: str | Backend | None = None
+) -> np.ndarray:
+    """Dot product of every query with every item.
+
+    Parameters
+    ----------
+    queries : array, shape (n_queries, d) or (d,)
+        Floats or integers; finite.
+    items : array, shape (n_items, d)
+    out : float32 array, shape (n_queries, n_items), C order, optional
+        Written and returned instead of a new array.
+    backend : str or Backend, optional
+        See `gpurec.backends.select`.
+
+    Returns
+    -------
+    float32 array, shape (n_queries, n_items)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a value is not finite.
+    TypeError
+        If a dtype is not one of numbers, or `out` is not float32.
+
+    Notes
+    -----
+    Accumulates in float32 or wider: |result - exact| <= gamma_d * sum_i |q_i x_i| + d * 2**-149 with
+    gamma_d = d * 2**-24 / (1 - d * 2**-24), as long as no partial sum leaves float32's range. Unlike the ops
+    that choose items, the last bits may differ between backends. Memory: the result and one panel a thread.
+
+    Source: Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
+
+    Examples
+    --------
+    >>> score([[1.0, 2.0]], [[3.0, 4.0], [0.0, 1.0]]).tolist()
+    [[11.0, 2.0]]
+    """
+    x = as_matrix(items, "items", "score")
+    q = as_matrix(queries, "queries", "score", n_columns=x.shape[1])
+    result = as_out(out, (len(q), len(x)), "score")
+    select(backend).score(q, x, result)
+    return result
+
+
+def as_out(out: np.ndarray | None, shape: tuple[int, int], op: str) -> np.ndarray:
+    """The caller's result array, checked, or a new one."""
+    if out is None:
+        return np.empty(shape, np.float32)
+    if not isinstance(out, np.ndarray) or out.dtype != np.float32:
+        raise TypeError(f"[{op}] expected out as a float32 NumPy array")
+    if out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError(
+            f"[{op}] expected a writeable out of shape {shape} in C order, got shape {out.shape}"
+        )
+    return out

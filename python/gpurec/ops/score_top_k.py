@@ -1,0 +1,89 @@
+"""Op `score_top_k`: the exact best k items of each query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends import Backend, select
+from ..types import TopK
+from .arguments import as_k, as_matrix, as_metric, as_precision, check_result_size
+from .filters import as_filters, as_hint
+
+__all__ = ["score_top_k"]
+
+
+def score_top_k(
+    queries: Any,
+    items: Any,
+    k: int,
+    *,
+    exclude: Any = None,
+    allow: Any = None,
+    deny: Any = None,
+    hint: Any = None,
+    metric: str = "dot",
+    precision: str = "auto",
+    backend: str | Backend | None = None,
+) -> TopK:
+    """Best k items of each query, higher score first, equal ones by smaller row.
+
+    The answer is exact and the same, bit for bit, on every backend, ISA, thread count and precision. For many
+    searches over the same items make an `ItemIndex`.
+
+    Parameters
+    ----------
+    queries : array, shape (n_queries, d) or (d,)
+        Floats or integers; finite. float64 and integers are rounded once to float32.
+    items : array, shape (n_items, d)
+    k : int
+        At least 1; there is no upper limit.
+    exclude : scipy sparse (n_queries, n_items), (indptr, indices), or list of n_queries row arrays, optional
+        Items that a query must not be given; every stored entry counts.
+    allow, deny : optional
+        One set for all queries (rows or a boolean mask of n_items), per query in the forms of `exclude`, or
+        `(sets, which)` with which[i] the set that query i uses.
+    hint : optional
+        Rows likely to be among the best: one array for all queries or the forms of `exclude`. Changes the
+        speed, never the answer.
+    metric : {"dot", "cosine", "pearson", "euclidean"}
+        "euclidean" scores by the negative squared distance.
+    precision : {"auto", "fp32"}
+        Arithmetic of the scan. Changes the speed, never the answer.
+    backend : str or Backend, optional
+
+    Returns
+    -------
+    TopK
+        `rows` int64 and `scores` float32, both (n_queries, k); missing places are row -1, score -inf.
+
+    Raises
+    ------
+    ValueError
+        If k < 1, shapes do not fit, a value is not finite, a filter row is out of range, or the result would
+        exceed the byte limit.
+    TypeError
+        If a dtype is not one of numbers.
+
+    Notes
+    -----
+    A score is the float64 sum over 32 lanes, rounded once to float32; docs/design/0002-certificate.md proves
+    that the cheap scan loses nothing. Items whose score overflows float32 are never returned.
+
+    Examples
+    --------
+    >>> rows, scores = score_top_k([[1.0, 2.0]], [[3.0, 4.0], [0.0, 1.0], [5.0, 3.0]], 2)
+    >>> rows.tolist(), scores.tolist()
+    ([[0, 2]], [[11.0, 11.0]])
+    """
+    metric = as_metric(metric, "score_top_k")
+    as_precision(precision, "score_top_k")
+    k = as_k(k, "score_top_k")
+    x = as_matrix(items, "items", "score_top_k")
+    q = as_matrix(queries, "queries", "score_top_k", n_columns=x.shape[1])
+    check_result_size(len(q), k, "score_top_k")
+    filters = as_filters(len(q), len(x), exclude, allow, deny, op="score_top_k")
+    hints = as_hint(hint, len(q), len(x), op="score_top_k")
+    chosen = select(backend)
+    index = chosen.build_index(x, metric, n_queries=len(q))
+    rows, scores = chosen.search(index, q, k, filters, hints)
+    return TopK(rows, scores)

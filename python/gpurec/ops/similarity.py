@@ -1,0 +1,63 @@
+"""Op `similarity`: whole matrices of similarities between rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backends import Backend, select
+from .arguments import as_matrix, as_metric
+from .score import as_out
+
+__all__ = ["similarity"]
+
+
+def similarity(
+    a: Any,
+    b: Any = None,
+    *,
+    metric: str = "cosine",
+    out: np.ndarray | None = None,
+    backend: str | Backend | None = None,
+) -> np.ndarray:
+    """Similarity of every row of `a` with every row of `b` (of `a` itself where `b` is None).
+
+    Parameters
+    ----------
+    a : array, shape (n, d)
+        Floats or integers; finite.
+    b : array, shape (m, d), optional
+    metric : {"dot", "cosine", "pearson", "euclidean"}
+        "euclidean" is the negative squared distance. A zero row has cosine 0 and a constant row Pearson 0
+        with everything.
+    out : float32 array, shape (n, m), C order, optional
+    backend : str or Backend, optional
+
+    Returns
+    -------
+    float32 array, shape (n, m)
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a value is not finite.
+    TypeError
+        If a dtype is not one of numbers.
+
+    Notes
+    -----
+    The dot of prepared rows (`score`'s error bound, on rows of length one for cosine and Pearson); euclidean
+    distances are summed in float64.
+
+    Examples
+    --------
+    >>> similarity([[1.0, 0.0], [1.0, 1.0]]).round(3).tolist()
+    [[1.0, 0.7070000171661377], [0.7070000171661377, 1.0]]
+    """
+    metric = as_metric(metric, "similarity")
+    left = as_matrix(a, "a", "similarity")
+    right = left if b is None else as_matrix(b, "b", "similarity", n_columns=left.shape[1])
+    result = as_out(out, (len(left), len(right)), "similarity")
+    select(backend).similarity(left, right, metric, result)
+    return result
