@@ -1,4 +1,4 @@
-"""The same float32 table in other dtypes and memory layouts, and the same row sets in every form of filter."""
+"""The same float32 table in other dtypes and layouts, and the same row sets in every form of filter."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,11 +91,10 @@ class SearchCase:
 
     def set_hint(self, rng: np.random.Generator, sets: list[RowSet]) -> None:
         """A hint changes no answer, so nothing is narrowed."""
-        forms = PER_QUERY_FORMS
         if rng.random() < 0.4:
             self.filters["hint"] = rng.permutation(np.concatenate([*sets, *sets, [-1]]).astype(np.int64))
         else:
-            self.filters["hint"] = disguise_sets(rng, sets, self.n_items, which=None, forms=forms)
+            self.filters["hint"] = disguise_sets(rng, sets, self.n_items, which=None, forms=PER_QUERY_FORMS)
 
     def _narrow(self, name: str, sets: list[RowSet]) -> None:
         if name == "deny":
@@ -164,12 +163,16 @@ def add_hint(rng: np.random.Generator, case: SearchCase) -> None:
 
 
 def _big(kind: str, rng: np.random.Generator, number: int, table: str | None = None) -> SearchCase:
-    n = int(rng.integers(20 * BLOCK, 28 * BLOCK))
+    n = int(
+        rng.integers(20 * BLOCK, 28 * BLOCK) if rng.random() < 0.8 else rng.integers(28 * BLOCK, 90 * BLOCK)
+    )
     d = int(rng.choice([1, 2, 3, 5, 8, 16, 17, 31, 32, 33, 40, 63, 64, 65]))
     n_queries = int(rng.choice([1, 2, 3, 5, 6, 7, 13]))
     queries, items = TABLES[table or kind](rng, n, d, n_queries)
     k = int(rng.choice([1, 2, 10, n // 50, int(rng.integers(1, n // 50 + 1))]))
     metric = str(rng.choice(METRICS, p=[0.55, 0.15, 0.1, 0.2]))
+    if kind == "distances_at_midpoints":
+        metric = "euclidean"
     return SearchCase(number, kind, queries, items, k, metric)
 
 
@@ -230,6 +233,17 @@ def _long(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
     return case
 
 
+def _many_queries(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
+    """Enough queries for several tiles, blocks and threads."""
+    n, n_queries = int(rng.integers(20 * BLOCK, 22 * BLOCK)), int(rng.integers(60, 200))
+    table = str(rng.choice(["random_factors", "long_tail", "rank_deficient", "norms_over_16_decades"]))
+    queries, items = TABLES[table](rng, n, int(rng.choice([3, 16, 33])), n_queries)
+    case = SearchCase(number, kind, queries, items, int(rng.choice([1, 10, 25])), str(rng.choice(METRICS)))
+    if rng.random() < 0.5:
+        case.set_exclude(rng, _per_query(rng, case, [0.0, 0.01, 0.1]))
+    return case
+
+
 def _small(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
     """Sizes around those of a panel and a tile, k of the order of n or above it, empty tables."""
     n = int(rng.choice([0, 1, 2, 7, 31, 32, 33, 63, 64, 65, 127, 128, 129, 200]))
@@ -255,13 +269,19 @@ def _small(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
 
 
 BIG_KINDS: dict[str, Callable[[str, np.random.Generator, int], SearchCase]] = {
-    **{table: _of_table for table in TABLES},
+    **dict.fromkeys(TABLES, _of_table),
     "best_items_excluded": _best_excluded,
     "hinted": _hinted,
     "filter_forms": _filter_forms,
     "other_inputs": _other_inputs,
 }
-KINDS = {**BIG_KINDS, "long": _long, "small": _small, "small_again": _small}
+KINDS = {**BIG_KINDS, "many_queries": _many_queries, "long": _long, "small": _small, "small_again": _small}
+
+
+def numbers_of(kind: str, count: int) -> list[int]:
+    """Numbers of the first cases of a kind."""
+    first = list(KINDS).index(kind)
+    return list(range(first, first + count * len(KINDS), len(KINDS)))
 
 
 @lru_cache(maxsize=64)
@@ -271,7 +291,7 @@ def search_case(number: int) -> SearchCase:
     return KINDS[kind](kind, np.random.default_rng([SEED, number]), number)
 
 
-@lru_cache(maxsize=None)
+@cache
 def expected_answer(number: int) -> tuple[np.ndarray, np.ndarray]:
     """What the reference returns for a case: rows and scores."""
     case = search_case(number)

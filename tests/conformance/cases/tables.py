@@ -167,6 +167,27 @@ def float32_midpoints(rng, n, d, n_queries):
 
 
 @_table
+def distances_at_midpoints(rng, n, d, n_queries):
+    """Squared distances within their last bits of a float32 midpoint; each square is inexact in float64.
+
+    Two components that are zero in every query fill what an item's distance to one of the queries lacks to
+    the next midpoint: the first to 2^-46 of it, the second to 2^-69.
+    """
+    d = max(d, 5)
+    queries = _normal(rng, n_queries, d)
+    items = _normal(rng, n, d) * np.float32(2.0) ** rng.integers(-20, 0, (n, d)).astype(np.float32)
+    queries[:, -2:], items[:, -2:] = 0, 0
+    differences = queries[rng.integers(0, n_queries, n)].astype(np.float64) - items
+    distance = np.square(differences).sum(axis=1)
+    unit = np.spacing(distance.astype(np.float32)).astype(np.float64)
+    midpoint = (np.floor(distance / unit) + 1.5) * unit
+    missing = midpoint + rng.integers(-2, 3, n) * np.spacing(midpoint) - distance
+    items[:, -2] = np.sqrt(missing) * (1 - 2.0**-22)  # from below, so that something is left
+    items[:, -1] = np.sqrt(missing - np.square(items[:, -2].astype(np.float64)))
+    return queries, items
+
+
+@_table
 def cancelling_terms(rng, n, d, n_queries):
     """Huge terms that cancel; what is left is swallowed by a float32 sum."""
     d = max(d, 4)

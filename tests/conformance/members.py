@@ -1,0 +1,92 @@
+"""Who takes part in the conformance suite, and how a difference is reported.
+
+A backend joins by a line in `MEMBERS`; every test of the suite then runs on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gpurec.backends.base import Backend
+from gpurec.backends.cpu import CpuBackend, available_isas
+from gpurec.backends.reference import ReferenceBackend
+
+ISAS = tuple(available_isas())
+
+MEMBERS: dict[str, Callable[[], Backend]] = {
+    "reference": ReferenceBackend,
+    **{f"cpu-{isa}": partial(CpuBackend, isa=isa, n_threads=2) for isa in ISAS},
+}
+
+# Seven cases of each kind in the ordinary run; .ci/full asks for 2000.
+EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", "182"))
+CASES_PER_TEST = 26
+
+# What the searches of each member did, summed over all tests that went through `member_backend`.
+COUNTS: dict[str, Counter[str]] = defaultdict(Counter)
+
+
+class CountingBackend:
+    """A backend that adds what each search reports about itself to `COUNTS`."""
+
+    def __init__(self, member: str, backend: Backend) -> None:
+        self._member, self._backend = member, backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def search(self, *args: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+        stats: dict[str, int] = {}
+        answer = self._backend.search(*args, **{**options, "stats": stats})
+        COUNTS[self._member].update(stats)
+        return answer
+
+
+def member_backend(member: str) -> Backend:
+    """The backend of a member, with its searches counted."""
+    return CountingBackend(member, MEMBERS[member]())
+
+
+def chunks(count: int = EXAMPLES) -> list[range]:
+    """Case numbers 0..count-1, a few for each test."""
+    return [range(i, min(i + CASES_PER_TEST, count)) for i in range(0, count, CASES_PER_TEST)]
+
+
+def assert_same_bits(got: np.ndarray, expected: np.ndarray, context: object) -> None:
+    """Compare float32 arrays bit for bit, so that -0 differs from +0."""
+    got = np.asarray(got)
+    assert got.dtype == np.float32 and got.shape == expected.shape, (
+        f"expected float32 {expected.shape}, got {got.dtype} {got.shape}\n{context}"
+    )
+    wrong = np.argwhere(np.ascontiguousarray(got).view(np.uint32) != expected.view(np.uint32))
+    if len(wrong):
+        at = tuple(wrong[0].tolist())
+        raise AssertionError(
+            f"{len(wrong)} of {got.size} scores differ, first at {at}: "
+            f"got {got[at]!r}, expected {expected[at]!r}\n{context}"
+        )
+
+
+def assert_same_answer(got: Any, expected: tuple[np.ndarray, np.ndarray], context: object) -> None:
+    """Compare a `TopK` with the reference's rows and scores, bit for bit."""
+    rows, scores = expected
+    got_rows = np.asarray(got.rows)
+    assert got_rows.dtype == np.int64 and got_rows.shape == rows.shape, (
+        f"expected int64 {rows.shape}, got {got_rows.dtype} {got_rows.shape}\n{context}"
+    )
+    wrong = np.argwhere(got_rows != rows)
+    if len(wrong):
+        query, place = wrong[0].tolist()
+        around = slice(max(place - 1, 0), place + 3)
+        raise AssertionError(
+            f"{len(wrong)} of {rows.size} rows differ, first at query {query}, place {place}: "
+            f"got {got_rows[query, around].tolist()} with {np.asarray(got.scores)[query, around].tolist()}, "
+            f"expected {rows[query, around].tolist()} with {scores[query, around].tolist()}\n{context}"
+        )
+    assert_same_bits(got.scores, scores, context)
