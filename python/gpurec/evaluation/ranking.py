@@ -315,7 +315,8 @@ def accuracy(
     """
     n_hits = _n_hits(hits, k)
     wrong = (n_recommended - n_hits) + (np.asarray(n_relevant) - n_hits)
-    return 1.0 - wrong / np.maximum(np.asarray(n_candidates), 1)
+    n_candidates = np.asarray(n_candidates)
+    return (n_candidates - wrong) / np.maximum(n_candidates, 1)
 
 
 def check_cutoffs(k: Any) -> tuple[int, ...]:
