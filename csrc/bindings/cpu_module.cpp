@@ -19,6 +19,9 @@
 #include "gpurec/order.hpp"
 
 namespace gpurec::bindings {
+
+void register_sgd(py::module_& m);  // sgd_bindings.cpp
+
 namespace {
 
 // Owns the reference to the rows that the table views.
@@ -197,8 +200,10 @@ PYBIND11_MODULE(_cpu, m) {
   m.def("search", &search);
   m.def("top_k", &top_k);
   m.def("prepare_rows", &prepare_rows);
-  m.def("score", &score);
+  m.def("score", &score, py::arg("a"), py::arg("b"), py::arg("metric"), py::arg("out").noconvert(), py::arg("isa"),
+        py::arg("n_threads"));  // a converted out would be a copy that the caller never sees
   m.def("score_pairs", &score_pairs);
+  register_sgd(m);
   register_tests(m);
 }
 

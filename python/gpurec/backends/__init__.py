@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache
 
 from ..errors import BackendUnavailableError
 from .base import METRICS, Backend, Filters, RowSets
@@ -20,7 +20,7 @@ _CLASSES = {"cpu": "CpuBackend", "reference": "ReferenceBackend"}
 _in_context: ContextVar[str | Backend | None] = ContextVar("gpurec_backend", default=None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(name: str) -> Backend:
     return getattr(importlib.import_module(f".{name}", __name__), _CLASSES[name])()
 
@@ -59,7 +59,7 @@ def get(name: str) -> Backend:
 
 
 def select(backend: str | Backend | None = None) -> Backend:
-    """The backend to use: given, else of `use_backend`, else of `GPUREC_BACKEND`, else the best for host arrays.
+    """The backend given, else of `use_backend`, else of `GPUREC_BACKEND`, else the best for host arrays.
 
     One that is named and missing raises; it is never replaced silently.
     """

@@ -117,7 +117,7 @@ class ItemIndex:
         return self.n_items
 
     def __repr__(self) -> str:
-        return f"ItemIndex({self.n_items} items, d={self.d}, metric={self.metric!r}, backend={self._backend.name!r})"
+        return f"ItemIndex({self.n_items} items, d={self.d}, {self.metric}, on {self._backend.name})"
 
     def search(
         self,

@@ -52,7 +52,7 @@ def as_filters(
 
 
 def as_hint(hint: Any, n_queries: int, n_items: int, *, op: str) -> RowSets | None:
-    """Rows to score first, one array for all queries or the forms of `exclude`; harmless whatever it names."""
+    """Rows to score first: one array for all queries or the forms of `exclude`."""
     if hint is None:
         return None
     if not _is_shared(hint):
@@ -66,7 +66,7 @@ def _is_sparse(x: Any) -> bool:
 
 
 def _is_shared(x: Any) -> bool:
-    """One set for all queries: an array of rows, a mask, or a list of integers; an empty list is an empty set."""
+    """One set for all queries: an array of rows, a mask, or a list of integers (or of nothing)."""
     if isinstance(x, list):
         return all(isinstance(i, (int, np.integer)) for i in x)
     return not isinstance(x, tuple) and not _is_sparse(x)
@@ -83,9 +83,8 @@ def _rows(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
         raise TypeError(f"[{op}] expected {name} rows of an integer dtype, got {rows.dtype}")
     bad = (rows >= n_items) if rows.dtype.kind == "u" else (rows < -1) | (rows >= n_items)
     if bad.any():
-        raise ValueError(
-            f"[{op}] expected {name} rows in 0..{n_items - 1} (-1 is ignored), got {rows[int(np.argmax(bad))]}"
-        )
+        first = rows[int(np.argmax(bad))]
+        raise ValueError(f"[{op}] expected {name} rows in 0..{n_items - 1} (-1 is ignored), got {first}")
     rows = rows.astype(np.int64, copy=False)
     return rows[rows >= 0]
 
@@ -125,7 +124,8 @@ def _per_query(x: Any, n_queries: int, n_items: int, name: str, op: str) -> RowS
             raise ValueError(f"[{op}] expected {name} of {n_queries} row arrays, one a query, got {len(x)}")
         return _from_lists(x, n_items, name, op)
     raise TypeError(
-        f"[{op}] expected {name} as scipy sparse, (indptr, indices) or a list of row arrays, got {type(x).__name__}"
+        f"[{op}] expected {name} as scipy sparse, (indptr, indices) or a list of row arrays, "
+        f"got {type(x).__name__}"
     )
 
 
