@@ -1,0 +1,38 @@
+"""Files of at most 400 lines, folders of at most 12 entries; each exception has its reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from .tree import CODE, ROOT, files, name
+
+MAX_LINES = 400
+MAX_ENTRIES = 12
+
+LONG_FILES: dict[str, str] = {}
+FULL_FOLDERS = {
+    ".": "what tools look for in the root of a project",
+    "csrc/cpu": "a header and a source for each op; the kernels have folders",
+    "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
+    "python/gpurec": "one package for each layer",
+    "tests/unit": "one file for each module under test",
+}
+
+
+def test_files_are_short() -> None:
+    scripts = [path for path in files() if path.suffix in CODE or path.parent.name == ".ci"]
+    lengths = {name(path): len(path.read_text().splitlines()) for path in scripts}
+    long = {path for path, length in lengths.items() if length > MAX_LINES}
+    assert {path: lengths[path] for path in long - LONG_FILES.keys()} == {}
+    assert LONG_FILES.keys() - long == set(), "exceptions that are no longer needed"
+
+
+def test_folders_are_small() -> None:
+    entries: defaultdict[str, set[str]] = defaultdict(set)
+    for path in files():
+        for inner in [path, *path.parents]:
+            if inner == ROOT:
+                break
+            entries[name(inner.parent)].add(inner.name)
+    full = {folder: len(names) for folder, names in entries.items() if len(names) > MAX_ENTRIES}
+    assert {folder: count for folder, count in full.items() if folder not in FULL_FOLDERS} == {}
