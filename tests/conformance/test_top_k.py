@@ -98,3 +98,14 @@ def test_answers_equal_the_reference(numbers, member):
 def test_only_float16_and_float32_are_canonical_scores(member):
     with pytest.raises(TypeError):
         gpurec.top_k(np.zeros((1, 3)), 1, backend=member_backend(member))
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("k", [1, 100, 5000])
+def test_one_long_row_is_shared_by_threads(k, member):
+    """The best values and their ties lie in all parts of the row."""
+    rng = np.random.default_rng(k)
+    scores = rng.integers(0, 3000, (1, 200_001)).astype(np.float32)
+    scores[0, rng.integers(0, scores.size, 500)] = np.nan
+    got = gpurec.top_k(scores, k, backend=member_backend(member))
+    assert_same_answer(got, ReferenceBackend().top_k(scores, k), f"{member}: k={k}")

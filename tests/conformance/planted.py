@@ -1,0 +1,158 @@
+"""Plants one defect at a time in the native module, and shows which test finds it.
+
+A test build (CMake option GPUREC_PLANTED_DEFECTS) holds every defect that is named in csrc/ by
+`GPUREC_PLANTED(name)`, and the environment variable GPUREC_PLANTED_DEFECT chooses one. The build goes into an
+environment of its own below build/planted, so the installed gpurec stays as it is. The sample of the suite
+that each defect meets is stated at the head of the table.
+
+    python tests/conformance/planted.py --write docs/design/planted.md
+    python tests/conformance/planted.py --examples 130 scan_keep_strict order_larger_row_first
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+SUITE = PROJECT / "tests" / "conformance"
+ENVIRONMENT = PROJECT / "build" / "planted"
+EXAMPLES = 78  # three cases of each kind
+FEWEST_DEFECTS = 20
+SECONDS = 600  # for one run of the sample; one that takes longer hangs
+
+
+@dataclass
+class Outcome:
+    """What the suite said about one defect: failures by test function, or how the run itself ended."""
+
+    defect: str
+    seconds: float
+    failures: Counter[str] = field(default_factory=Counter)
+    ending: str = ""
+
+    @property
+    def found(self) -> bool:
+        return bool(self.failures or self.ending)
+
+    def finders(self) -> str:
+        tests = [f"`{test}` ({count})" for test, count in self.failures.most_common()]
+        return ", ".join([self.ending] * bool(self.ending) + tests) or "**NOT FOUND**"
+
+
+def defects_in_sources() -> list[str]:
+    """Every name that csrc/ asks about."""
+    named: set[str] = set()
+    for path in sorted((PROJECT / "csrc").rglob("*.[hc]pp")):
+        if path.name != "planted.hpp":
+            named |= set(re.findall(r"GPUREC_PLANTED\((\w+)\)", path.read_text()))
+    return sorted(named)
+
+
+def build() -> Path:
+    """Build gpurec with its defects into an environment of its own; returns that environment's Python.
+
+    The packages of the running interpreter are added by path alone, so that an editable gpurec among them,
+    which hooks imports, does not take part.
+    """
+    venv.EnvBuilder(with_pip=False, clear=True).create(ENVIRONMENT)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT)}))
+    own = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (site / "packages_of_the_caller.pth").write_text("\n".join(sorted(own)) + "\n")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
+    if importlib.util.find_spec("scikit_build_core") and importlib.util.find_spec("pybind11"):
+        command.append("--no-build-isolation")
+    options = ["-C", "cmake.define.GPUREC_PLANTED_DEFECTS=ON", "-C", f"build-dir={ENVIRONMENT / 'objects'}"]
+    subprocess.run([*command, *options, str(PROJECT)], check=True)
+    return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def run_suite(python: Path, defect: str, examples: int) -> Outcome:
+    """Run the sample with one defect planted, or with none where its name is empty."""
+    environment = {
+        **os.environ,
+        "GPUREC_PLANTED_DEFECT": defect,
+        "GPUREC_CONFORMANCE_EXAMPLES": str(examples),
+    }
+    environment.pop("PYTHONPATH", None)
+    # Failures of the reference cannot come from the native module, so it is left out.
+    pytest = ["-m", "pytest", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-k", "not reference-"]
+    started = time.perf_counter()
+    try:
+        run = subprocess.run(
+            [str(python), *pytest, str(SUITE)],
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(defect, time.perf_counter() - started, ending=f"no end within {SECONDS} s")
+    outcome = Outcome(defect, time.perf_counter() - started)
+    for test in re.findall(r"^(?:FAILED|ERROR) \S*?(\w+\.py::\w+)", run.stdout, flags=re.MULTILINE):
+        outcome.failures[test] += 1
+    if run.returncode not in (0, 1):
+        outcome.ending = f"ended with status {run.returncode}"
+        print(run.stdout[-2000:], run.stderr[-2000:], file=sys.stderr)
+    return outcome
+
+
+def table(outcomes: list[Outcome], examples: int) -> str:
+    found = sum(outcome.found for outcome in outcomes)
+    lines = [
+        "# Planted defects and the tests that find them",
+        "",
+        f"{found} of {len(outcomes)} found. Each defect met the whole of tests/conformance with "
+        f"GPUREC_CONFORMANCE_EXAMPLES={examples}; in brackets, how many of a test's parameters failed. "
+        "Made by `python tests/conformance/planted.py`.",
+        "",
+        "| defect | found by |",
+        "| --- | --- |",
+        *(f"| {outcome.defect} | {outcome.finders()} |" for outcome in outcomes),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("defects", nargs="*", help="names to plant; all by default")
+    parser.add_argument("--examples", type=int, default=EXAMPLES)
+    parser.add_argument("--write", type=Path, help="file that takes the table")
+    chosen = parser.parse_args()
+    known = defects_in_sources()
+    unknown = sorted(set(chosen.defects) - set(known))
+    if unknown or len(known) < FEWEST_DEFECTS:
+        print(f"expected defects of {', '.join(known)} (at least {FEWEST_DEFECTS}), got {unknown}")
+        return 2
+
+    python = build()
+    sound = run_suite(python, "", chosen.examples)
+    if sound.found:
+        print(f"the suite fails with no defect planted: {sound.finders()}")
+        return 2
+    print(f"nothing planted: all pass in {sound.seconds:.0f} s", flush=True)
+    outcomes = []
+    for defect in chosen.defects or known:
+        outcomes.append(run_suite(python, defect, chosen.examples))
+        print(f"{outcomes[-1].seconds:5.0f} s  {defect}: {outcomes[-1].finders()}", flush=True)
+    text = table(outcomes, chosen.examples)
+    print(text)
+    if chosen.write:
+        chosen.write.parent.mkdir(parents=True, exist_ok=True)
+        chosen.write.write_text(text)
+    return 0 if all(outcome.found for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
