@@ -1,4 +1,4 @@
-"""With numpy, scipy and safetensors alone gpurec imports and searches; an error names the extra for the rest."""
+"""With numpy, scipy and safetensors alone gpurec works; an error names the extra for the rest."""
 
 from __future__ import annotations
 
