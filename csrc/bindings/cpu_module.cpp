@@ -196,6 +196,12 @@ PYBIND11_MODULE(_cpu, m) {
   py::class_<PyItemTable>(m, "ItemTable")
       .def_property_readonly("rows", [](const PyItemTable& t) { return t.rows; })
       .def_property_readonly("n_bytes", [](const PyItemTable& t) { return t.table->n_bytes(); });
+  m.def("enter_strict_floats", [] {
+    const auto callers = cpu::FpEnvGuard::read();
+    cpu::FpEnvGuard::write(cpu::FpEnvGuard::kOurs);
+    return callers;
+  });
+  m.def("leave_strict_floats", [](cpu::FpEnvGuard::Word callers) { cpu::FpEnvGuard::write(callers); });
   m.def("build_table", &build_table);
   m.def("search", &search);
   m.def("top_k", &top_k);

@@ -11,8 +11,19 @@ from functools import cache
 
 from ..errors import BackendUnavailableError
 from .base import METRICS, Backend, Filters, RowSets
+from .environment import strict_floats
 
-__all__ = ["METRICS", "Backend", "Filters", "RowSets", "available", "get", "select", "use_backend"]
+__all__ = [
+    "METRICS",
+    "Backend",
+    "Filters",
+    "RowSets",
+    "available",
+    "get",
+    "select",
+    "strict_floats",
+    "use_backend",
+]
 
 # Best first among those that take host arrays.
 _CLASSES = {"cpu": "CpuBackend", "reference": "ReferenceBackend"}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import artifacts
-from ..backends import Backend, select
+from ..backends import Backend, select, strict_floats
 from ..errors import ArtifactError
 from ..ops.arguments import as_float32, as_k, as_matrix, as_metric, as_precision, check_result_size
 from ..ops.filters import as_filters, as_hint
@@ -59,6 +59,7 @@ class ItemIndex:
     [['a', 'c']]
     """
 
+    @strict_floats()
     def __init__(
         self,
         items: Any,
@@ -119,6 +120,7 @@ class ItemIndex:
     def __repr__(self) -> str:
         return f"ItemIndex({self.n_items} items, d={self.d}, {self.metric}, on {self._backend.name})"
 
+    @strict_floats()
     def search(
         self,
         queries: Any,
@@ -229,6 +231,7 @@ class ItemIndex:
         artifacts.write_artifact(path, _KIND, tensors, meta)
 
     @classmethod
+    @strict_floats()
     def load(
         cls, path: str | os.PathLike[str], mmap: bool = False, *, backend: str | Backend | None = None
     ) -> ItemIndex:

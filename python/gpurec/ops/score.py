@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, select
+from ..backends import Backend, select, strict_floats
 from .arguments import as_matrix
 
 __all__ = ["score"]
 
 
+@strict_floats()
 def score(
     queries: Any, items: Any, *, out: np.ndarray | None = None, backend: str | Backend | None = None
 ) -> np.ndarray:

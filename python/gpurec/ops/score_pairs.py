@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, select
+from ..backends import Backend, select, strict_floats
 from .arguments import as_matrix, as_metric
 
 __all__ = ["score_pairs"]
 
 
+@strict_floats()
 def score_pairs(
     queries: Any, items: Any, *, metric: str = "dot", backend: str | Backend | None = None
 ) -> np.ndarray:

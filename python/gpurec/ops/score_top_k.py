@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends import Backend, select
+from ..backends import Backend, select, strict_floats
 from ..types import TopK
 from .arguments import as_k, as_matrix, as_metric, as_precision, check_result_size
 from .filters import as_filters, as_hint
@@ -12,6 +12,7 @@ from .filters import as_filters, as_hint
 __all__ = ["score_top_k"]
 
 
+@strict_floats()
 def score_top_k(
     queries: Any,
     items: Any,

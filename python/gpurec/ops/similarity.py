@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, select
+from ..backends import Backend, select, strict_floats
 from .arguments import as_matrix, as_metric
 from .score import as_out
 
 __all__ = ["similarity"]
 
 
+@strict_floats()
 def similarity(
     a: Any,
     b: Any = None,

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Backend, select
+from ..backends import Backend, select, strict_floats
 from ..types import TopK
 from .arguments import as_float32, as_k, check_result_size
 
 __all__ = ["top_k"]
 
 
+@strict_floats()
 def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
     """Best k scores of each row, higher first, equal ones by smaller row.
 
