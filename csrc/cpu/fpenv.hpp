@@ -2,8 +2,9 @@
 // A caller may have changed the thread's control word (torch.set_flush_denormal does); every native entry and
 // every pool thread sets ours and puts the caller's back.
 #pragma once
-#include <cfenv>
 #include <cstdint>
+
+#include "gpurec/planted.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <xmmintrin.h>
@@ -13,7 +14,9 @@ namespace gpurec::cpu {
 
 class FpEnvGuard {
  public:
-  FpEnvGuard() : saved_(read()) { write(kOurs); }
+  FpEnvGuard() : saved_(read()) {
+    if (!GPUREC_PLANTED(fpenv_not_set)) write(kOurs);
+  }
   ~FpEnvGuard() { write(saved_); }
   FpEnvGuard(const FpEnvGuard&) = delete;
   FpEnvGuard& operator=(const FpEnvGuard&) = delete;

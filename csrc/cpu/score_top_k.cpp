@@ -34,7 +34,7 @@ class SharedTau {
  public:
   float load() const { return score_of_monotone(bits_.load(std::memory_order_relaxed)); }
   void raise_to(float tau) {
-    const std::uint32_t bits = monotone_u32(tau);
+    const std::uint32_t bits = monotone_u32(tau) + (GPUREC_PLANTED(threshold_shared_leads) ? 1 : 0);
     std::uint32_t now = bits_.load(std::memory_order_relaxed);
     while (now < bits && !bits_.compare_exchange_weak(now, bits, std::memory_order_relaxed)) {
     }
@@ -121,6 +121,7 @@ class Search {
       std::deque<Progress>& group = parts[std::size_t(part)];
       group = progress_of(0, queries_.rows);
       for (Progress& p : group) p.shared = &shared[std::size_t(p.index)];
+      if (GPUREC_PLANTED(threads_lose_last) && part > 0 && part == n_parts - 1) return;
       scan(group, part, n_parts);
     });
     for (std::size_t i = 0; i < std::size_t(queries_.rows); ++i) {
@@ -240,8 +241,9 @@ class Search {
           queries[m] = scanned[q + std::size_t(m)]->query;
           reject[m] = scanned[q + std::size_t(m)]->reject;
         }
-        kernels_.scan_tile(queries, n_queries, table_.panels.data() + at * table_.d(), table_.d(),
-                           table_.starts.data() + at, reject, scores, hits);
+        const std::int64_t d = table_.d() - (GPUREC_PLANTED(scan_drops_last_component) ? table_.d() % 2 : 0);
+        kernels_.scan_tile(queries, n_queries, table_.panels.data() + at * table_.d(), d, table_.starts.data() + at,
+                           reject, scores, hits);
         for (int m = 0; m < n_queries; ++m) {
           Progress& p = *scanned[q + std::size_t(m)];
           p.buffer.stats().pruned += n_items;
@@ -258,8 +260,7 @@ class Search {
     for (; bits != 0; bits &= bits - 1) {
       const std::int64_t position = at + __builtin_ctzll(bits);
       const std::int64_t row = table_.row_of[position];
-      const bool permitted = permits(p.index, row);
-      if (!permitted && !GPUREC_PLANTED(threshold_counts_filtered)) continue;
+      if (!permits(p.index, row) && !GPUREC_PLANTED(filter_not_asked_in_scan)) continue;
       const Interval interval = p.bound.interval(scores[position - at], table_.norms[position]);
       if (p.buffer.offer(row, interval)) {
         p.reject = p.bound.reject_at(p.buffer.tau(), table_.blocks[block].largest);

@@ -4,6 +4,8 @@
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 
+#include <utility>
+
 #include "gpurec/canonical.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -57,6 +59,7 @@ inline double lane_sum_avx2(const float* q, const float* x, std::int64_t d) {
   }
 #pragma GCC unroll 4
   for (int v = 0; v < 4; ++v) lane[v] = _mm256_add_pd(lane[v], lane[v + 4]);
+  if (GPUREC_PLANTED(rescore_other_order)) std::swap(lane[2], lane[1]);
   lane[0] = _mm256_add_pd(lane[0], lane[2]);
   lane[1] = _mm256_add_pd(lane[1], lane[3]);
   lane[0] = _mm256_add_pd(lane[0], lane[1]);
