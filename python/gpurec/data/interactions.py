@@ -292,7 +292,7 @@ class Interactions:
         if chosen.dtype.kind not in "iub":
             raise TypeError(f"[interactions] expected a mask or integer places, got {chosen.dtype}")
         columns = ("user_rows", "item_rows", "weights", "timestamps")
-        old = {name: getattr(self, name) for name in columns}
+        old: dict[str, Any] = {name: getattr(self, name) for name in columns}
         return replace(self, **{name: v if v is None else v[chosen] for name, v in old.items()})
 
     def reindex(self, user_map: IdMap, item_map: IdMap, *, unknown: str = "raise") -> Interactions:
