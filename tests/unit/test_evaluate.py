@@ -154,6 +154,8 @@ def test_unknown_item_is_a_relevant_item_that_cannot_be_hit():
     assert got.mean("ndcg@2") == pytest.approx(1 / (1 + 1 / math.log2(3)), abs=1e-15)
     assert got.mean("accuracy@2") == 2 / 4  # i0 and i2 are right, i1 and the unknown one wrong
     assert got.overall["coverage@2"] == 2 / 3  # of the items that the model knows
+    several = records([("u0", "i0", 1.0), ("u0", "new", 1.0), ("u0", "newer", 1.0), ("u0", "newest", 1.0)])
+    assert evaluate(model, several, k=2).mean("recall@2") == 1 / 4
 
 
 def test_unknown_user_gets_the_popular_list_or_none():
@@ -164,6 +166,7 @@ def test_unknown_user_gets_the_popular_list_or_none():
     assert without.user_ids.tolist() == ["u0", "new"]
     assert without.per_user["recall@2"].tolist() == [1.0, 0.0]
     assert np.isnan(without.per_user["novelty@2"]).tolist() == [False, True]
+    assert without.mean("novelty@2") == without.per_user["novelty@2"][0]  # of the users with a list
     assert np.isnan(without.per_user["diversity@2"]).tolist() == [False, True]
 
     model.popular_rows = lambda k: np.array([1, 2, 0])[:k]
@@ -360,6 +363,18 @@ def test_interval_of_rmse_draws_users_with_their_ratings():
     interval = got.interval("rmse")
     assert interval.estimate == math.sqrt(2 / 3)
     assert (interval.low, interval.high) == (0.0, 1.0)  # either user alone, a quarter of the resamples each
+
+
+def test_intervals_of_the_rating_metrics_are_their_own():
+    model = rating_model(lambda user, item: 3.0)
+    got = evaluate(model, records([("u0", "i0", 5.0), ("u0", "i1", 3.0)]), k=1)
+    for metric, value in {"mae": 1.0, "mse": 2.0, "rmse": math.sqrt(2.0)}.items():
+        interval = got.interval(metric)
+        assert (interval.estimate, interval.low, interval.high) == (value, value, value)
+    worse = evaluate(
+        rating_model(lambda user, item: 1.0), records([("u0", "i0", 5.0), ("u0", "i1", 3.0)]), k=1
+    )
+    assert worse.difference(got, "mae").estimate == 2.0
 
 
 # --- comparison -------------------------------------------------------------------------------------------
