@@ -292,8 +292,9 @@ class Interactions:
         if chosen.dtype.kind not in "iub":
             raise TypeError(f"[interactions] expected a mask or integer places, got {chosen.dtype}")
         columns = ("user_rows", "item_rows", "weights", "timestamps")
-        old: dict[str, Any] = {name: getattr(self, name) for name in columns}
-        return replace(self, **{name: v if v is None else v[chosen] for name, v in old.items()})
+        old = {name: getattr(self, name) for name in columns}
+        taken: dict[str, Any] = {name: v if v is None else v[chosen] for name, v in old.items()}
+        return replace(self, **taken)
 
     def reindex(self, user_map: IdMap, item_map: IdMap, *, unknown: str = "raise") -> Interactions:
         """The same records over other maps.

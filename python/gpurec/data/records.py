@@ -83,8 +83,9 @@ class Records:
     def take(self, chosen: np.ndarray) -> Records:
         """The records of a boolean mask, or of an array of places in its order."""
         parts = ("user_ids", "item_ids", "weights", "timestamps")
-        old: dict[str, Any] = {name: getattr(self, name) for name in parts}
-        return replace(self, **{name: v if v is None else v[chosen] for name, v in old.items()})
+        old = {name: getattr(self, name) for name in parts}
+        taken: dict[str, Any] = {name: v if v is None else v[chosen] for name, v in old.items()}
+        return replace(self, **taken)
 
 
 def records_from_frame(frame: Any, columns: Mapping[str, str | int | None] | None = None) -> Records:
