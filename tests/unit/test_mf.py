@@ -202,6 +202,27 @@ def test_backends_give_the_same_bits():
     assert results[0] == results[1]
 
 
+def test_a_caller_that_flushes_small_numbers_gets_the_same_bits():
+    if gpurec.backends.available()["cpu"] is not None:
+        pytest.skip("needs the native module")
+    from gpurec._native import cpu as native
+
+    ratings = random_ratings(13)
+    tiny = Interactions.from_arrays(
+        ratings.user_ids(), ratings.item_ids(), ratings.weights * np.float32(2**-141)
+    )
+    results = []
+    for flush in (False, True):
+        native.set_flush_denormal(flush)
+        try:
+            model = MF(max_epochs=5).fit(tiny)
+            results.append((bits(model), model.recommend_rows(np.arange(9), 5).scores.tobytes()))
+        finally:
+            native.set_flush_denormal(False)
+    assert np.any(model.item_biases != 0), "the case is meant to live below float32's normal range"
+    assert results[0] == results[1]
+
+
 def test_an_epoch_in_pieces_gives_the_same_bits(monkeypatch):
     ratings = random_ratings(5)
     whole = MF(max_epochs=4).fit(ratings)

@@ -103,7 +103,8 @@ def test_pieces_of_an_epoch_are_the_epoch(backend):
 
 
 @pytest.mark.skipif("cpu" not in NATIVE, reason="needs the native module")
-def test_flush_to_zero_in_the_caller_changes_nothing():
+@pytest.mark.parametrize("backend", ["reference", *NATIVE])
+def test_flush_to_zero_in_the_caller_changes_nothing(backend):
     from gpurec._native import cpu as native
 
     generator = np.random.default_rng(4)
@@ -113,10 +114,10 @@ def test_flush_to_zero_in_the_caller_changes_nothing():
     ratings = (*random_ratings(generator, 30, 4, 4)[:2], np.zeros(30, np.float32))
     users.biases[...] = items.biases[...] = 0
     users_2, items_2 = copied(users), copied(items)
-    expected = sgd_epoch(*ratings, users, items, RATES, backend="cpu")
+    expected = sgd_epoch(*ratings, users, items, RATES, backend=backend)
     native.set_flush_denormal(True)
     try:
-        got = sgd_epoch(*ratings, users_2, items_2, RATES, backend="cpu")
+        got = sgd_epoch(*ratings, users_2, items_2, RATES, backend=backend)
     finally:
         native.set_flush_denormal(False)
     assert np.any(users.biases != 0), "the case is meant to live below float32's normal range"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..backends import strict_floats
 from ..errors import UnknownIdError
 from ..id_stores import id_at, plain_ids
 from ..index import ItemIndex
@@ -145,7 +146,8 @@ class Recommender(FittedModel):
         self._training = TrainingPart.of(interactions)
         self._indexes.clear()
         try:
-            self._learn(interactions, validation, callback, progress)
+            with strict_floats():
+                self._learn(interactions, validation, callback, progress)
         except BaseException:
             self._training = None
             raise
@@ -242,6 +244,7 @@ class Recommender(FittedModel):
             sources=np.where(user_rows[asked] >= 0, "model", "popularity").astype(object),
         )
 
+    @strict_floats()
     def recommend_rows(
         self,
         user_rows: Any,
@@ -335,6 +338,7 @@ class Recommender(FittedModel):
                 )
         return self._score_rows(rows["user"], rows["item"])
 
+    @strict_floats()
     def _score_rows(self, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
         scores = np.empty(len(user_rows), dtype=np.float32)
         for start in range(0, len(scores), _PAIRS_AT_ONCE):
