@@ -143,10 +143,10 @@ class Recommender(FittedModel):
         -----
         An error or Ctrl-C on the way leaves the model unfitted.
         """
-        self._training = TrainingPart.of(interactions)
         self._indexes.clear()
         try:
             with strict_floats():
+                self._training = TrainingPart.of(interactions)
                 self._learn(interactions, validation, callback, progress)
         except BaseException:
             self._training = None
