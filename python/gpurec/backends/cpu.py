@@ -107,17 +107,23 @@ class CpuBackend:
         metric: str,
         active: np.ndarray | None = None,
         n_queries: int | None = None,
-    ) -> CpuIndex:
-        mask = None if active is None else np.ascontiguousarray(active).view(np.uint8)
-        with_panels = n_queries is None or n_queries >= _QUERIES_WORTH_PANELS
-        table = native.build_table(
-            self.prepare_rows(items, metric), metric, mask, with_panels, self.isa, self.n_threads
+    ) -> CpuIndex | CpuRows:
+        prepared = self.prepare_rows(items, metric)
+        if n_queries is not None and n_queries < _QUERIES_WORTH_PANELS and active is None:
+            return CpuRows(prepared, metric)
+        rows = np.arange(len(items)) if active is None else np.flatnonzero(active)
+        table = native.empty_table(items.shape[1], metric).with_items(
+            prepared if active is None else prepared[rows],
+            rows.astype(np.uint32),
+            len(items),
+            self.isa,
+            self.n_threads,
         )
         return CpuIndex(table, metric)
 
     def search(
         self,
-        index: CpuIndex,
+        index: CpuIndex | CpuRows,
         queries: np.ndarray,
         k: int,
         filters: Filters,
@@ -128,20 +134,23 @@ class CpuBackend:
         if mask is not None and allow is None:
             permitted = np.flatnonzero(mask)
             if len(permitted) * _GATHER_COST < len(mask):
-                allow = RowSets(
-                    np.array([0, len(permitted)], np.int64), permitted, np.zeros(len(queries), np.int64)
-                )
-        rows, scores, counts = native.search(
-            index.table,
-            self.prepare_rows(queries, index.metric),
-            k,
+                ends = np.array([0, len(permitted)], np.int64)
+                allow = RowSets(ends, permitted, np.zeros(len(queries), np.int64))
+        prepared = self.prepare_rows(queries, index.metric)
+        permits = (
             None if mask is None else mask.view(np.uint8),
             None if allow is None else _parts(allow),
             [_parts(sets) for sets in filters.deny],
-            None if hint is None else _parts(hint),
-            self.isa,
-            self.n_threads,
         )
+        if isinstance(index, CpuRows):
+            rows, scores, counts = native.search_rows(
+                index.rows, index.metric, prepared, k, *permits, self.isa, self.n_threads
+            )
+        else:
+            hints = None if hint is None else _parts(hint)
+            rows, scores, counts = native.search(
+                index.table, prepared, k, *permits, hints, self.isa, self.n_threads
+            )
         if stats is not None:
             for name, count in counts.items():
                 stats[name] = stats.get(name, 0) + count
@@ -157,9 +166,16 @@ class CpuIndex:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the panels and of prepared rows that are not the caller's."""
-        prepared = self.table.rows.nbytes if self.metric in ("cosine", "pearson") else 0
-        return self.table.n_bytes + prepared
+        """Memory of the panels and of what goes with them."""
+        return self.table.n_bytes
+
+
+class CpuRows:
+    """Prepared rows as they lie, for a handful of queries."""
+
+    def __init__(self, rows: np.ndarray, metric: str) -> None:
+        self.rows = rows
+        self.metric = metric
 
 
 def _parts(sets: RowSets) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
