@@ -129,12 +129,11 @@ class IdMap:
         return rows[place]
 
     def _append(self, new: np.ndarray | list[Any]) -> np.ndarray:
-        if isinstance(self._store, IntegerIds) and isinstance(new, list):
-            other = AnyIds(self._store.values.tolist())
-            other.append(new)
-            self._store = other
-        else:
-            self._store.append(new)
+        store = self._store
+        if isinstance(new, list) and isinstance(store, IntegerIds):
+            store = AnyIds(store.tolist())
+        store.append(new)  # type: ignore[arg-type]  # a list never meets the store of integers
+        self._store = store
         return np.arange(len(self) - len(new), len(self), dtype=np.int64)
 
     def copy(self) -> IdMap:
@@ -176,7 +175,7 @@ class IdMap:
     def _unknown(self, key: Any) -> str:
         """Text of the error; the commonest cause by far is the right id in the wrong type, so say that."""
         text = f"[ids] expected one of the {len(self)} known ids, got {key!r}"
-        other = str(key) if type(key) is int else None
+        other: Any = str(key) if type(key) is int else None
         if type(key) is str and key.strip().lstrip("+-").isdecimal() and len(key) < 20:
             other = int(key)
         if other is not None and other in self:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -99,10 +101,10 @@ def test_wrong_columns_are_refused_with_the_record(change, error, text):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (([1, None], [1, 2]), "expected a user in each record, got none in 1 .the first is record 1"),
-        (([1, 2], [float("nan"), 2]), "expected a item in each record"),
-        (([1, 2], [1, 2], [None, 1]), "expected a weight in each record"),
-        (([1, 2], [1, 2], None, [3, None]), "expected a timestamp in each record"),
+        (([1, None], [1, 2]), "expected every record to have its user, got 1 without .the first is record 1"),
+        (([1, 2], [float("nan"), 2]), "have its item"),
+        (([1, 2], [1, 2], [None, 1]), "have its weight"),
+        (([1, 2], [1, 2], None, [3, None]), "have its timestamp"),
         (([1, 2], [1, 2, 3]), "columns of one length, got {'user': 2, 'item': 3}"),
         (([1], [1], ["five"]), "expected a number as weight, got 'five' in record 0"),
         (([1], [1], None, ["soon"]), "seconds or an ISO date as timestamp, got 'soon'"),
@@ -255,7 +257,7 @@ def test_from_frame_reads_zoned_times_and_days(library):
 @pytest.mark.parametrize("library", [pl, pd])
 def test_from_frame_names_missing_values(library):
     frame = library.DataFrame({"user": [1, None, 3], "item": ["a", "b", "c"]})
-    with pytest.raises(ValueError, match="expected a user in each record, got none in 1"):
+    with pytest.raises(ValueError, match="have its user, got 1 without"):
         Interactions.from_frame(frame)
 
 
@@ -311,3 +313,9 @@ def test_no_record_at_all_is_legal():
     empty = Interactions.from_arrays([], [], [], [])
     assert len(empty) == 0 and empty.user_items.shape == (0, 0) and len(empty.compact()) == 0
     assert empty.to_frame().height == 0
+
+
+def test_the_examples_of_the_documentation_run():
+    document = Path(__file__).parents[2] / "docs" / "data.md"
+    failed, tried = doctest.testfile(str(document), module_relative=False)
+    assert failed == 0 and tried > 10

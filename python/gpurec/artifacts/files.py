@@ -274,6 +274,7 @@ def _read_tensors(file: int, manifest: Manifest, mmap: bool, verify: bool) -> Ar
             f"[load] expected a tensor header of at most {MAX_HEADER_BYTES} bytes, got {length}"
         )
     begins = parse_header(os.pread(file, length, 8), manifest.tensors, size)
+    data: Any
     if mmap:
         data = memory_map.mmap(file, size, access=memory_map.ACCESS_READ)
     else:

@@ -139,7 +139,9 @@ def drop_missing(data: AnyRecords, on: str = "drop") -> tuple[AnyRecords, Cleani
     ([2], 1, 1)
     """
     _one_of("missing", on, ("drop", "error"))
-    lacks = data.missing() if isinstance(data, Records) else {}  # of interactions nothing is missing
+    lacks: dict[str, np.ndarray] = {}  # of interactions nothing can be missing
+    if isinstance(data, Records):
+        lacks = data.missing()
     details = {role: int(np.count_nonzero(mask)) for role, mask in lacks.items()}
     bad = np.logical_or.reduce(list(lacks.values()) or [np.zeros(len(data), dtype=bool)])
     return _drop(data, bad, on, "missing", "user, item, weight or timestamp is missing", details)

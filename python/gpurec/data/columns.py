@@ -91,13 +91,13 @@ def find_columns(
     if len(set(places.values())) < len(places):
         raise ValueError(f"[columns] expected a column of its own for each role, got {given}")
     for place, name in enumerate(names):
-        role = _ROLE_OF.get("".join(filter(str.isalnum, name.partition(":")[0])).lower())
-        if role is None or role in given or place in places.values():
+        usual = _ROLE_OF.get("".join(filter(str.isalnum, name.partition(":")[0])).lower())
+        if usual is None or usual in given or place in places.values():
             continue
-        if role in places:
-            both = f"both {names[places[role]]!r} and {name!r} look like the {role}"
-            raise ValueError(f'[columns] {both}; do: columns={{"{role}": "{name}"}} ({there})')
-        places[role] = place
+        if usual in places:
+            both = f"both {names[places[usual]]!r} and {name!r} look like the {usual}"
+            raise ValueError(f'[columns] {both}; do: columns={{"{usual}": "{name}"}} ({there})')
+        places[usual] = place
     for role in ("user", "item"):
         if role not in places:
             raise ValueError(
@@ -298,6 +298,6 @@ def refuse_missing(role: str, missing: Any) -> None:
     places = np.flatnonzero(missing)
     if places.size:
         raise ValueError(
-            f"[interactions] expected a {role} in each record, got none in {places.size} "
+            f"[interactions] expected every record to have its {role}, got {places.size} without "
             f"(the first is record {places[0]}); do: clean(...), which drops them"
         )

@@ -23,7 +23,7 @@ def load_movielens() -> tuple[Interactions, polars.DataFrame]:
     Interactions
         100,004 ratings of 0.5 to 5 by 671 users of 9,066 films, with timestamps.
     polars.DataFrame
-        A row a film, in the order of `interactions.item_map`: item_id (integer), title (null for four
+        A row a film, in the order of `interactions.item_map`: item_id (integer), title (null for five
         films), genres (list of texts) and year (of release, null where the title is).
 
     Raises

@@ -293,7 +293,8 @@ class Interactions:
             raise TypeError(f"[interactions] expected a mask or integer places, got {chosen.dtype}")
         columns = ("user_rows", "item_rows", "weights", "timestamps")
         old = {name: getattr(self, name) for name in columns}
-        return replace(self, **{name: v if v is None else v[chosen] for name, v in old.items()})
+        taken: dict[str, Any] = {name: v if v is None else v[chosen] for name, v in old.items()}
+        return replace(self, **taken)
 
     def reindex(self, user_map: IdMap, item_map: IdMap, *, unknown: str = "raise") -> Interactions:
         """The same records over other maps.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -167,8 +168,8 @@ def _table(path: Path, text: str, format: str, columns: Mapping[str, str | int |
 
 def _lines(text: str, separator: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each line that is not empty."""
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quoting=quoting, strict=True)
+    rule: dict[str, Any] = {"quoting": csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE}
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, **rule)
     while True:
         line = reader.line_num + 1
         try:

@@ -73,7 +73,7 @@ class Records:
         masks = {role: np.zeros(len(self), dtype=bool) for role in ROLES}
         for role, ids in (("user", self.user_ids), ("item", self.item_ids)):
             if ids.dtype == object:
-                masks[role] = np.equal(ids, None).astype(bool)
+                masks[role] = np.fromiter((value is None for value in ids), dtype=bool, count=len(ids))
         if self.weights is not None:
             masks["weight"] = np.isnan(self.weights)
         if self.timestamps is not None:
@@ -84,7 +84,8 @@ class Records:
         """The records of a boolean mask, or of an array of places in its order."""
         parts = ("user_ids", "item_ids", "weights", "timestamps")
         old = {name: getattr(self, name) for name in parts}
-        return replace(self, **{name: v if v is None else v[chosen] for name, v in old.items()})
+        taken: dict[str, Any] = {name: v if v is None else v[chosen] for name, v in old.items()}
+        return replace(self, **taken)
 
 
 def records_from_frame(frame: Any, columns: Mapping[str, str | int | None] | None = None) -> Records:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..progress import Progress, reporter
 from .catalogue import (
     coverage,
     gini,
@@ -18,7 +19,6 @@ from .catalogue import (
     novelty,
     self_information,
 )
-from .progress import reporter
 from .ranking import check_cutoffs, ranking_metrics
 from .ratings import RatingErrors, rating_errors
 from .result import Evaluation
@@ -41,7 +41,7 @@ def evaluate(
     exclude_seen: bool = True,
     graded: bool = False,
     batch_users: int = 1024,
-    progress: bool | Callable[[int, int], None] | None = None,
+    progress: Progress = None,
     name: str | None = None,
 ) -> Evaluation:
     """Judge a model's recommendations, and its ratings if it predicts any, by a test part.
@@ -84,7 +84,7 @@ def evaluate(
     Notes
     -----
     Ranking. Every user with a relevant test item is judged; the candidates are all items the model knows,
-    less those seen in training. No test pair is dropped:
+    less those seen in training. Known are the ids in the model's maps. No test pair is dropped:
 
     - an unknown item is a relevant item of its user like any other, which no list can hit;
     - an unknown user gets the model's `popular_rows(k)` if the model has it, else an empty list;
@@ -97,6 +97,15 @@ def evaluate(
 
     Novelty and diversity are measured by the training part (`self_information`, `item_profiles`), so that
     they can be compared between models.
+
+    Examples
+    --------
+    >>> from gpurec import Interactions, Popularity
+    >>> train = Interactions.from_arrays(["ann", "bob", "eve", "eve"], ["alien", "brazil", "alien", "dune"])
+    >>> test = Interactions.from_arrays(["ann", "bob"], ["brazil", "alien"])
+    >>> result = evaluate(Popularity().fit(train), test, k=1)
+    >>> result.user_ids.tolist(), result.per_user["recall@1"].tolist(), result.mean("recall@1")
+    (['ann', 'bob'], [1.0, 1.0], 1.0)
     """
     cutoffs = check_cutoffs(k)
     if batch_users < 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..backends import select
+from ..backends import Backend, select, strict_floats
 
 __all__ = ["FactorTable", "SgdRates", "sgd_epoch"]
 
@@ -39,6 +39,7 @@ class SgdRates:
     bias_penalty: float
 
 
+@strict_floats()
 def sgd_epoch(
     user_rows: np.ndarray,
     item_rows: np.ndarray,
@@ -47,7 +48,7 @@ def sgd_epoch(
     items: FactorTable,
     rates: SgdRates,
     *,
-    backend: str | None = None,
+    backend: str | Backend | None = None,
 ) -> float:
     """Visit ratings one after another and move the factors and biases that each touches.
 
@@ -65,8 +66,7 @@ def sgd_epoch(
     users, items : FactorTable
         Changed in place. The tables must not overlap in memory.
     rates : SgdRates
-    backend : str, optional
-        See `use_backend`.
+    backend : str or Backend, optional
 
     Returns
     -------

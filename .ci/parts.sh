@@ -1,0 +1,38 @@
+# Steps that .ci/run and .ci/full share. Sourced; every function runs in the root of a checkout.
+
+# make_environment FOLDER: a fresh virtual environment with gpurec and what its tests need.
+make_environment() {
+  "${PYTHON:-python3}" -m venv --clear "$1"
+  "$1/bin/pip" install --quiet --disable-pip-version-check '.[test]'
+}
+
+# build_variant FOLDER NAME CMAKE_DEFINE...: another build of gpurec, in build/NAME, for PYTHONPATH.
+build_variant() {
+  local environment=$1 name=$2 define settings=()
+  shift 2
+  for define in "$@"; do settings+=(-C "cmake.define.$define"); done
+  rm -rf "build/$name"
+  "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "build/$name" \
+    . -C "build-dir=build/$name-objects" "${settings[@]}"
+  # Without this a second copy elsewhere on the path would be tested, and nothing would be found.
+  PYTHONPATH="build/$name" "$environment/bin/python" - "$(realpath "build/$name")" <<'PROGRAM'
+import importlib.util, sys
+origin = importlib.util.find_spec("gpurec").origin
+sys.exit(None if origin.startswith(sys.argv[1]) else f"{origin} hides the build in {sys.argv[1]}")
+PROGRAM
+}
+
+# sanitize FOLDER SANITIZERS EXAMPLES TEST...: tests on a build with -fsanitize=SANITIZERS.
+sanitize() {
+  local environment=$1 sanitizers=$2 examples=$3 runtime=libasan.so
+  shift 3
+  [ "$sanitizers" = thread ] && runtime=libtsan.so
+  build_variant "$environment" "sanitize-${sanitizers/,/-}" "GPUREC_SANITIZE=$sanitizers"
+  echo "== $sanitizers sanitizer, $examples examples"
+  # Python itself leaks on purpose, so only errors count; a test forks, which TSan otherwise refuses.
+  env PYTHONPATH="build/sanitize-${sanitizers/,/-}" GPUREC_CONFORMANCE_EXAMPLES="$examples" \
+    OPENBLAS_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+    TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" \
+    LD_PRELOAD="$(gcc -print-file-name=$runtime) $(gcc -print-file-name=libstdc++.so)" \
+    "$environment/bin/python" -m pytest -q -p no:cacheprovider "$@"
+}

@@ -1,0 +1,144 @@
+// What the machine can do at most: float32 multiply-adds out of registers, and reading an array.
+// Built at run time by limits.py and called through ctypes. x86-64 with AVX2 or AVX-512; docs: bench/README.md.
+#include <immintrin.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Multiply-adds in flight: two ports with a latency of four cycles need eight; more hide the loop.
+constexpr int kChains = 12;
+constexpr std::int64_t kSteps = 20000;
+
+__attribute__((target("avx512f"))) double multiply_add_avx512() {
+  __m512 sum[kChains];
+  const __m512 a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(0.001f);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum[c] = _mm512_set1_ps(float(c));
+  for (std::int64_t i = 0; i < kSteps; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sum[c] = _mm512_fmadd_ps(sum[c], a, b);
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) sum[0] = _mm512_add_ps(sum[0], sum[c]);
+  volatile float sink = _mm512_cvtss_f32(sum[0]);
+  (void)sink;
+  return 2.0 * 16 * kChains * kSteps;
+}
+
+__attribute__((target("avx2,fma"))) double multiply_add_avx2() {
+  __m256 sum[kChains];
+  const __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(0.001f);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum[c] = _mm256_set1_ps(float(c));
+  for (std::int64_t i = 0; i < kSteps; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sum[c] = _mm256_fmadd_ps(sum[c], a, b);
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) sum[0] = _mm256_add_ps(sum[0], sum[c]);
+  volatile float sink = _mm256_cvtss_f32(sum[0]);
+  (void)sink;
+  return 2.0 * 8 * kChains * kSteps;
+}
+
+// Reads n_streams equal pieces side by side, a cache line of each in turn: one stream alone may leave the
+// prefetcher short of requests. Returns the bytes read.
+__attribute__((target("avx512f"))) double read_avx512(const char* data, std::size_t n_bytes, int n_streams) {
+  const std::size_t piece = n_bytes / std::size_t(n_streams) / 256 * 256;
+  __m512i x[4] = {};
+  for (std::size_t at = 0; at < piece; at += 256) {
+    for (int s = 0; s < n_streams; ++s) {
+      const char* p = data + std::size_t(s) * piece + at;
+#pragma GCC unroll 4
+      for (int v = 0; v < 4; ++v) x[v] = _mm512_xor_si512(x[v], _mm512_loadu_si512(p + 64 * v));
+    }
+  }
+  volatile long long sink =
+      _mm512_reduce_add_epi64(_mm512_xor_si512(_mm512_xor_si512(x[0], x[1]), _mm512_xor_si512(x[2], x[3])));
+  (void)sink;
+  return double(piece) * n_streams;
+}
+
+__attribute__((target("avx2"))) double read_avx2(const char* data, std::size_t n_bytes, int n_streams) {
+  const std::size_t piece = n_bytes / std::size_t(n_streams) / 256 * 256;
+  __m256i x[8] = {};
+  for (std::size_t at = 0; at < piece; at += 256) {
+    for (int s = 0; s < n_streams; ++s) {
+      const char* p = data + std::size_t(s) * piece + at;
+#pragma GCC unroll 8
+      for (int v = 0; v < 8; ++v) {
+        x[v] = _mm256_xor_si256(x[v], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32 * v)));
+      }
+    }
+  }
+  for (int v = 1; v < 8; ++v) x[0] = _mm256_xor_si256(x[0], x[v]);
+  volatile long long sink = _mm256_extract_epi64(x[0], 0);
+  (void)sink;
+  return double(piece) * n_streams;
+}
+
+// Work per second of all threads together: each repeats `work` until `seconds` have passed since all began.
+double rate(int n_threads, double seconds, const std::function<double(int)>& work) {
+  std::atomic<int> ready{0};
+  std::vector<double> rates(std::size_t(n_threads), 0.0);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < n_threads; ++t) {
+    threads.emplace_back([&, t] {
+      work(t);  // caches and clock warm
+      ++ready;
+      while (ready.load() < n_threads) _mm_pause();
+      const Clock::time_point start = Clock::now();
+      double done = 0.0, passed = 0.0;
+      do {
+        done += work(t);
+        passed = seconds_since(start);
+      } while (passed < seconds);
+      rates[std::size_t(t)] = done / passed;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  double sum = 0.0;
+  for (double r : rates) sum += r;
+  return sum;
+}
+
+}  // namespace
+
+extern "C" {
+
+// Widest vectors of this processor in bits: 512, 256, or 0 where there is neither.
+int limits_vector_bits() {
+  if (__builtin_cpu_supports("avx512f")) return 512;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 256 : 0;
+}
+
+// Floating-point operations per second, a multiply-add counting as two.
+double limits_multiply_add(int n_threads, double seconds) {
+  const bool wide = limits_vector_bits() == 512;
+  return rate(n_threads, seconds, [=](int) { return wide ? multiply_add_avx512() : multiply_add_avx2(); });
+}
+
+// Bytes per second that threads read together, each its own share of the array, again and again.
+double limits_read(const char* data, std::size_t n_bytes, int n_threads, int n_streams, double seconds) {
+  const bool wide = limits_vector_bits() == 512;
+  const std::size_t share = n_bytes / std::size_t(n_threads) / 64 * 64;
+  return rate(n_threads, seconds, [=](int t) {
+    const char* begin = data + std::size_t(t) * share;
+    return wide ? read_avx512(begin, share, n_streams) : read_avx2(begin, share, n_streams);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,86 @@
+"""What this machine can do at most, measured beside each benchmark: multiply-adds and memory reads."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Limits"]
+
+_SOURCE = Path(__file__).with_name("limits.cpp")
+_BUILD = Path(__file__).resolve().parents[1] / "build" / "bench"
+# Patterns of reading tried; the better one is the limit.
+_STREAMS = (1, 4)
+
+
+def _library() -> ctypes.CDLL:
+    """The compiled limits.cpp, built where its source has changed."""
+    digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:12]
+    target = _BUILD / f"limits-{digest}.so"
+    if not target.exists():
+        _BUILD.mkdir(parents=True, exist_ok=True)
+        command = [
+            "g++",
+            "-std=c++17",
+            "-O2",
+            "-shared",
+            "-fPIC",
+            "-pthread",
+            str(_SOURCE),
+            "-o",
+            str(target),
+        ]
+        subprocess.run(command, check=True)
+    library = ctypes.CDLL(str(target))
+    library.limits_multiply_add.argtypes = [ctypes.c_int, ctypes.c_double]
+    library.limits_multiply_add.restype = ctypes.c_double
+    library.limits_read.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_int,
+        ctypes.c_int,
+        ctypes.c_double,
+    ]
+    library.limits_read.restype = ctypes.c_double
+    return library
+
+
+class Limits:
+    """The two limits of a scan over an item table of a given size.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Size of the table: reading is measured on an array as large, so that a table that fits a cache is
+        compared with that cache.
+    n_threads : int
+
+    Raises
+    ------
+    RuntimeError
+        If the processor has neither AVX-512 nor AVX2.
+    """
+
+    def __init__(self, n_bytes: int, n_threads: int) -> None:
+        self._library = _library()
+        self.vector_bits: int = self._library.limits_vector_bits()
+        if self.vector_bits == 0:
+            raise RuntimeError("[limits] expected a processor with AVX2 or AVX-512, got neither")
+        self._n_threads = n_threads
+        self._array = np.ones(n_bytes, np.uint8)
+
+    def flops(self, seconds: float = 0.1) -> float:
+        """float32 operations per second out of registers; a multiply-add counts as two."""
+        return self._library.limits_multiply_add(self._n_threads, seconds)
+
+    def read_rate(self, seconds: float = 0.1) -> float:
+        """Bytes per second of reading the array again and again."""
+        address, n_bytes = self._array.ctypes.data, self._array.nbytes
+        return max(
+            self._library.limits_read(address, n_bytes, self._n_threads, streams, seconds / len(_STREAMS))
+            for streams in _STREAMS
+        )

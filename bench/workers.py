@@ -1,0 +1,149 @@
+"""A contender in a process of its own, which answers requests in turn and sleeps in between.
+
+Libraries of one process share BLAS settings and thread pools; here each has its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+from rivals import CONTENDERS, Contender, Setting, environment_python, environment_variables
+
+__all__ = ["Worker"]
+
+# A search that takes longer than this is not run once more only to warm it up.
+_LONG = 0.5
+
+
+class Worker:
+    """Starts the process of one contender and hands it requests."""
+
+    def __init__(self, name: str, n_threads: int) -> None:
+        kind = CONTENDERS[name]
+        python = str(environment_python()) if kind.own_environment else sys.executable
+        self.name = name
+        self._process = subprocess.Popen(
+            [python, __file__, name, str(n_threads)],
+            env=environment_variables(kind, n_threads),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.version: str = self.ask("version")
+
+    def ask(self, action: str, **arguments: Any) -> Any:
+        """The contender's answer to one request.
+
+        Raises
+        ------
+        RuntimeError
+            If the contender fails or its process has ended.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"action": action, **arguments}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"[rivals] {self.name}: its process ended with {self._process.wait()}")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise RuntimeError(f"[rivals] {self.name}: {reply['error']}")
+        return reply["result"]
+
+    def close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+class _Served:
+    """The other end: what a request does."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.contender = contender
+        self.setting: Setting = {}
+        self.next = 0
+
+    def version(self) -> str:
+        return self.contender.version()
+
+    def build(self, items: str, queries: str) -> float:
+        # Read rather than mapped: a contender that searches the caller's array gets memory in large pages.
+        table, self.queries = np.load(items), np.load(queries)
+        start = time.perf_counter()
+        self.contender.build(table)
+        return time.perf_counter() - start
+
+    def tune(self, n_queries: int, k: int) -> dict[str, Any]:
+        """Keep the fastest setting for this cell; tells it and the seconds of one search."""
+        best: tuple[float, Setting] | None = None
+        for setting in self.contender.settings(n_queries):
+            self.setting = setting
+            seconds = self._search(n_queries, k)
+            if seconds < _LONG:
+                seconds = min(self._search(n_queries, k) for _ in range(5))
+            if best is None or seconds < best[0]:
+                best = (seconds, setting)
+        assert best is not None
+        self.setting = best[1]
+        return {"seconds": best[0], "setting": self.setting}
+
+    def turn(self, n_queries: int, k: int, n_calls: int) -> float:
+        """Mean seconds of n_calls searches, each of other queries than the one before."""
+        gc.collect()
+        gc.disable()
+        try:
+            if n_calls > 1:
+                self._search(n_queries, k)
+            return sum(self._search(n_queries, k) for _ in range(n_calls)) / n_calls
+        finally:
+            gc.enable()
+
+    def answer(self, n_queries: int, k: int, n_answers: int, rows: str) -> None:
+        """Write the rows found for the first n_answers queries or more, searched n_queries at a time."""
+        found = [
+            np.asarray(self._call(first, n_queries, k)[0]).astype(np.int64)
+            for first in range(0, n_answers, n_queries)
+        ]
+        np.save(rows, np.concatenate(found))
+
+    def _search(self, n_queries: int, k: int) -> float:
+        if self.next + n_queries > len(self.queries):
+            self.next = 0
+        start = time.perf_counter()
+        self._call(self.next, n_queries, k)
+        seconds = time.perf_counter() - start
+        self.next += n_queries
+        return seconds
+
+    def _call(self, first: int, n_queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.contender.search(self.queries[first : first + n_queries], k, **self.setting)
+
+
+def serve(name: str, n_threads: int) -> None:
+    """Answer requests, one JSON object a line, until the input ends."""
+    # What a library prints must not get between the replies.
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    served = _Served(CONTENDERS[name](n_threads))
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            reply = {"result": getattr(served, request.pop("action"))(**request)}
+        except Exception:
+            reply = {"error": traceback.format_exc()}
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))

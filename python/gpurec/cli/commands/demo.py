@@ -1,0 +1,84 @@
+"""`gpurec demo`: from real ratings to top-10 films for real people, on data that a package brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..options import SeedOption
+from ..output import note, say, show_table
+
+if TYPE_CHECKING:
+    from ...data import Interactions
+    from ...models import Recommender
+
+__all__ = ["demo"]
+
+_K = 10
+_N_PEOPLE = 3
+_LIKED = 4.0  # stars from which on a film is liked, in the lists and in the metrics
+_METRICS = (*(f"{metric}@{_K}" for metric in ("precision", "recall", "f1", "ndcg")), "rmse")
+
+
+def demo(seed: SeedOption = 0) -> None:
+    """Clean, split, fit, evaluate and recommend on MovieLens; needs the extra `demo` and no network."""
+    from ...data import clean, load_movielens, random_split
+    from ...evaluation import evaluate
+    from ...models import MF, Popularity
+
+    note("reading MovieLens")
+    ratings, films = load_movielens()
+    say(f"MovieLens: {len(ratings):,} ratings of {ratings.n_items:,} films by {ratings.n_users:,} users")
+    ratings, report = clean(ratings, weight_range=(0.5, 5.0))
+    say(f"Cleaned:\n{report}")
+    train, test = random_split(ratings, 0.2, random_state=seed)
+    say(f"Split at random, seed {seed}: {len(train):,} ratings to learn from, {len(test):,} to judge by")
+
+    models: list[Recommender] = [Popularity(), MF(random_state=seed)]
+    evaluations = [evaluate(model.fit(train), test, k=_K, relevant_from=_LIKED) for model in models]
+    say()
+    show_table(
+        ["metric", *(evaluation.name for evaluation in evaluations)],
+        [
+            [metric, *(f"{e.mean(metric):.4f}" if metric in e.metrics else "-" for e in evaluations)]
+            for metric in _METRICS
+        ],
+        title=f"On the test part; relevant is what a user gave {_LIKED:g} stars or more",
+    )
+    columns = films.select("item_id", "title", "year").iter_rows()
+    titles = {item_id: _title(item_id, title, year) for item_id, title, year in columns}
+    for user_row in _people(train, seed):
+        say()
+        _show_person(models[-1], train, user_row, titles)
+
+
+def _title(item_id: int, title: str | None, year: int | None) -> str:
+    if title is None:
+        return f"film {item_id}"
+    return title if year is None else f"{title} ({year})"
+
+
+def _people(train: Interactions, seed: int) -> np.ndarray:
+    """Rows of a few users who liked enough films to fill a list, drawn by the seed (int64, ascending)."""
+    n_liked = np.bincount(train.user_rows[train.weights >= _LIKED], minlength=train.n_users)
+    drawn = np.random.default_rng(seed).choice(np.flatnonzero(n_liked >= _K), _N_PEOPLE, replace=False)
+    return np.sort(drawn)
+
+
+def _show_person(model: Recommender, train: Interactions, user_row: int, titles: Mapping[Any, str]) -> None:
+    """One line a recommendation, and beside it a film that the user liked, the best ones first."""
+    user_id = train.user_map.ids([user_row])[0]
+    own = train.take(train.user_rows == user_row)
+    best = own.take(np.argsort(-own.weights, kind="stable")[:_K])
+    ((_, recommended),) = model.recommend([user_id], _K)
+    lines = zip(recommended, best.item_ids().tolist(), best.weights.tolist())
+    show_table(
+        ["rank", "recommended", "score", "liked", "stars"],
+        [
+            [rank, titles[item_id], f"{score:.2f}", titles[liked], f"{stars:g}"]
+            for rank, ((item_id, score), liked, stars) in enumerate(lines, start=1)
+        ],
+        title=f"User {user_id}, who rated {len(own)} of the films to learn from: top {_K} by {model.name}",
+    )

@@ -1,0 +1,135 @@
+"""What a model answers: the best items of each user, as a table or user by user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import import_extra
+from ..types import IdMap, TopK
+
+__all__ = ["Recommendations"]
+
+
+class Recommendations:
+    """The best items of each user, best first, in external ids. A user with fewer than k has fewer rows.
+
+    Attributes
+    ----------
+    user_ids : array, shape (n_users,)
+        The users asked about, in the order they were asked about; int64, or objects.
+    indptr : int64 array, shape (n_users + 1,)
+        The rows of user i in the table are `indptr[i]` to `indptr[i + 1] - 1`.
+    item_ids : array, shape (n_rows,)
+    scores : float32 array, shape (n_rows,)
+        Higher is better; falling, for one user.
+    sources : array of str, shape (n_users,), or None
+        Who answered: "model", or "popularity" for a user the model does not know.
+    columns : (str, str)
+        Names of the two id columns of the table: ("user_id", "item_id") for recommendations,
+        ("item_id", "similar_item_id") for similar items.
+
+    Notes
+    -----
+    The table has the id columns, `score`, `rank` (1 is the best) and, where there are sources, `source`.
+
+    Examples
+    --------
+    >>> recommendations = Recommendations(
+    ...     np.array([7, 8]), np.array([0, 2, 3]), np.array([30, 10, 20]), np.float32([4.5, 4.25, 3.5])
+    ... )
+    >>> recommendations
+    Recommendations(3 rows for 2 users)
+    >>> dict(recommendations)[7]
+    [(30, 4.5), (10, 4.25)]
+    >>> recommendations.to_dicts()[1]
+    {'user_id': 7, 'item_id': 10, 'score': 4.25, 'rank': 2}
+    """
+
+    def __init__(
+        self,
+        user_ids: np.ndarray,
+        indptr: np.ndarray,
+        item_ids: np.ndarray,
+        scores: np.ndarray,
+        *,
+        sources: np.ndarray | None = None,
+        columns: tuple[str, str] = ("user_id", "item_id"),
+    ) -> None:
+        self.user_ids = user_ids
+        self.indptr = indptr
+        self.item_ids = item_ids
+        self.scores = scores
+        self.sources = sources
+        self.columns = columns
+
+    @classmethod
+    def from_top_k(cls, user_ids: np.ndarray, found: TopK, item_map: IdMap, **more: Any) -> Recommendations:
+        """Turn rows into ids and leave the padding out; `more` goes to the constructor."""
+        there = found.rows >= 0
+        indptr = np.zeros(len(found.rows) + 1, dtype=np.int64)
+        np.cumsum(there.sum(axis=1), out=indptr[1:])
+        return cls(user_ids, indptr, item_map.ids(found.rows[there]), found.scores[there], **more)
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """Place of each row in its user's list, int64 (n_rows,); the best is 1."""
+        return np.arange(len(self.scores)) - np.repeat(self.indptr[:-1], self._lengths) + 1
+
+    @property
+    def _lengths(self) -> np.ndarray:
+        return np.diff(self.indptr)
+
+    def _table(self) -> dict[str, np.ndarray]:
+        table = {
+            self.columns[0]: np.repeat(self.user_ids, self._lengths),
+            self.columns[1]: self.item_ids,
+            "score": self.scores,
+            "rank": self.ranks,
+        }
+        if self.sources is not None:
+            table["source"] = np.repeat(self.sources, self._lengths)
+        return table
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The table as one dictionary a row, of plain Python values."""
+        table = self._table()
+        return [dict(zip(table, row)) for row in zip(*(column.tolist() for column in table.values()))]
+
+    def to_polars(self) -> Any:
+        """The table as a polars DataFrame (extra `data`); ids of mixed types become an Object column."""
+        polars = import_extra("polars", "data")
+        return polars.DataFrame(
+            {name: _series(polars, name, values) for name, values in self._table().items()}
+        )
+
+    def to_pandas(self) -> Any:
+        """The table as a pandas DataFrame (`pip install pandas`)."""
+        return import_extra("pandas", "test").DataFrame(self._table())
+
+    def __iter__(self) -> Iterator[tuple[Any, list[tuple[Any, float]]]]:
+        """Each user with the list of (item id, score); the list is empty where nothing was permitted."""
+        pairs = list(zip(self.item_ids.tolist(), self.scores.tolist()))
+        bounds = self.indptr.tolist()
+        for user_id, start, stop in zip(self.user_ids.tolist(), bounds, bounds[1:]):
+            yield user_id, pairs[start:stop]
+
+    def __len__(self) -> int:
+        """Number of users, which is how many times the iteration goes round."""
+        return len(self.user_ids)
+
+    def __repr__(self) -> str:
+        asked = self.columns[0].removesuffix("_id")
+        return f"Recommendations({len(self.scores)} rows for {len(self)} {asked}s)"
+
+
+def _series(polars: Any, name: str, values: np.ndarray) -> Any:
+    if values.dtype != object:
+        return polars.Series(name, values)
+    as_list = values.tolist()
+    # A column of one type would turn the ids 1 and "1" into the same text.
+    kinds = set(map(type, as_list))
+    plain = len(kinds) == 1 and kinds <= {int, float, str, bool, bytes}
+    return polars.Series(name, as_list, dtype=None if plain else polars.Object)
