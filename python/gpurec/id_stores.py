@@ -235,6 +235,7 @@ def _raise_repeated(ids: np.ndarray | list[Any]) -> None:
 
 
 def same_ids(a: np.ndarray | list[Any], b: np.ndarray | list[Any]) -> bool:
+    """Whether two stores hold the same ids, types included, in the same rows."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.array_equal(a, b)
     return isinstance(a, list) and isinstance(b, list) and _keys(a) == _keys(b)

@@ -10,6 +10,7 @@ import pytest
 
 import gpurec
 from gpurec._native import cpu as _cpu
+from gpurec.backends.base import METRICS, Filters
 from gpurec.backends.cpu import CpuBackend
 from gpurec.backends.reference import ReferenceBackend
 
@@ -56,6 +57,31 @@ def test_flushing_changes_no_search(isa, n_threads):
             with flush_to_zero():
                 got = gpurec.score_top_k(**arguments, backend=backend)
             assert_same_answer(got, expected, f"{isa}, {n_threads} threads, flushing: {case}")
+
+
+@pytest.mark.parametrize("n_threads", [1, 9])
+@pytest.mark.parametrize("isa", ISAS)
+def test_flushing_changes_nothing_in_the_backend_itself(isa, n_threads):
+    """Without the ops around it; no other test asks for nine threads, so that some of them start here."""
+    backend, reference = CpuBackend(isa=isa, n_threads=n_threads), ReferenceBackend()
+    for number in [*numbers_of("below_normal_range", 6), *numbers_of("many_queries", 2)]:
+        case = search_case(number)
+        items = np.ldexp(case.plain_items, -60) if case.kind == "many_queries" else case.plain_items
+        queries = np.ldexp(case.plain_queries, -75) if case.kind == "many_queries" else case.plain_queries
+        pairs = np.resize(queries, (300, queries.shape[1])), items[:300]
+        for metric in METRICS:
+            index = reference.build_index(items, metric)
+            expected = reference.search(index, queries, case.k, Filters())
+            expected_pairs = reference.score_pairs(*pairs, metric)
+            expected_rows = reference.prepare_rows(items, metric)
+            with flush_to_zero():
+                got = backend.search(backend.build_index(items, metric), queries, case.k, Filters())
+                got_pairs = backend.score_pairs(*pairs, metric)
+                got_rows = backend.prepare_rows(items, metric)
+            context = f"{isa}, {n_threads} threads, flushing, {metric}: {case}"
+            assert_same_bits(got_rows, expected_rows, context)
+            assert_same_bits(got_pairs, expected_pairs, context)
+            assert_same_answer(gpurec.TopK(*got), expected, context)
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -17,7 +17,7 @@ def pairs(number: int):
     """Every query of a search case with some of its items."""
     case = search_case(number)
     rng = np.random.default_rng([SEED, 1, number])
-    n = 0 if not case.n_queries or not case.n_items else int(rng.choice([1, 7, 64, 200]))
+    n = 0 if not case.n_queries or not case.n_items else int(rng.choice([1, 7, 64, 200, 1000]))
     queries = case.plain_queries[np.arange(n) % max(case.n_queries, 1)]
     items = case.plain_items[rng.integers(0, max(case.n_items, 1), n)]
     return case, queries, items, rng

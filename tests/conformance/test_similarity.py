@@ -58,7 +58,7 @@ def test_prepared_rows_equal_the_reference(numbers, member):
 @pytest.mark.parametrize("member", MEMBERS)
 @pytest.mark.parametrize("d", [2, 3, 7, 31, 33, 49, 100])
 def test_prepared_rows_of_hard_shapes_equal_the_reference(d, member):
-    """Constant rows whose mean is rounded, rows far from zero, and rows at both ends of float32."""
+    """Constant rows, almost constant ones far from zero, and rows at both ends of float32."""
     rng = np.random.default_rng(d)
     noise = rng.standard_normal((40, d))
     rows = [

@@ -216,7 +216,7 @@ def test_preparation_known_by_hand():
 @pytest.mark.parametrize("d", [1, 3, 10, 33, 49])
 @pytest.mark.parametrize("value", [0.1, -7.3, 1e-42, 3e38])
 def test_constant_rows_have_no_direction(d, value):
-    """0.1 added 49 times and divided by 49 is not 0.1: the rule looks at the components."""
+    """Exactly +0, and never what rounding may leave of a component minus the mean."""
     prepared = prepare_rows(np.full((2, d), value, dtype=np.float32), "pearson")
     assert not prepared.any() and not np.signbit(prepared).any()
 

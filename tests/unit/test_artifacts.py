@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -349,11 +350,13 @@ def test_readers_during_replacement_see_old_or_new(tmp_path: Path) -> None:
     for writer in writers:
         writer.start()
     try:
-        seen = set()
-        for turn in range(400):
+        seen: set[int] = set()
+        turn, deadline = 0, time.monotonic() + 60
+        while (turn < 400 or seen != {0, 1}) and time.monotonic() < deadline:
             artifact = read_artifact(tmp_path, "mf", mmap=turn % 2 == 1)
             assert_equal(artifact, contents[artifact.meta["seed"]])
             seen.add(artifact.meta["seed"])
+            turn += 1
     finally:
         stop.set()
         for writer in writers:

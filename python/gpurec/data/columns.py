@@ -259,6 +259,7 @@ def one_a_record(values: Any) -> Any:
 
 
 def integer_column(name: str, values: Any, n: int) -> np.ndarray:
+    """Whole numbers as int64, shape (n,); anything else is a ValueError or TypeError that names the column."""
     values = np.asarray(values)
     if values.shape != (n,):
         raise ValueError(f"[interactions] expected {name} of shape ({n},), got {values.shape}")
@@ -268,6 +269,7 @@ def integer_column(name: str, values: Any, n: int) -> np.ndarray:
 
 
 def row_column(name: str, values: Any, n: int, n_ids: int) -> np.ndarray:
+    """Rows of a map of n_ids ids as int64, shape (n,)."""
     rows = integer_column(name, values, n)
     bad = np.flatnonzero((rows < 0) | (rows >= n_ids))
     if bad.size:
@@ -278,6 +280,7 @@ def row_column(name: str, values: Any, n: int, n_ids: int) -> np.ndarray:
 
 
 def weight_column(values: Any, n: int) -> np.ndarray:
+    """Finite weights as float32, shape (n,)."""
     values = np.asarray(values)
     if values.shape != (n,):
         raise ValueError(f"[interactions] expected weights of shape ({n},), got {values.shape}")
@@ -295,6 +298,7 @@ def weight_column(values: Any, n: int) -> np.ndarray:
 
 
 def refuse_missing(role: str, missing: Any) -> None:
+    """A ValueError that names the first record where the column has no value."""
     places = np.flatnonzero(missing)
     if places.size:
         raise ValueError(

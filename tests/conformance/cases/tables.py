@@ -170,20 +170,24 @@ def float32_midpoints(rng, n, d, n_queries):
 def distances_at_midpoints(rng, n, d, n_queries):
     """Squared distances within their last bits of a float32 midpoint; each square is inexact in float64.
 
-    Two components that are zero in every query fill what an item's distance to one of the queries lacks to
-    the next midpoint: the first to 2^-46 of it, the second to 2^-69.
+    All differences lie in one lane, where a fused multiply-add would show. The last two, zero in every
+    query, fill what an item's distance to one of the queries lacks to the next midpoint: the first to 2^-46
+    of it, the second to 2^-69.
     """
-    d = max(d, 5)
-    queries = _normal(rng, n_queries, d)
-    items = _normal(rng, n, d) * np.float32(2.0) ** rng.integers(-20, 0, (n, d)).astype(np.float32)
-    queries[:, -2:], items[:, -2:] = 0, 0
+    n_queries = min(n_queries, 3)
+    columns = int(rng.integers(0, 32)) + 32 * np.arange(6)
+    queries, items = np.zeros((n_queries, 192), dtype=np.float32), np.zeros((n, 192), dtype=np.float32)
+    queries[:, columns[:4]] = _normal(rng, n_queries, 4)
+    items[:, columns[:4]] = _normal(rng, n, 4) * np.float32(2.0) ** rng.integers(-20, 0, (n, 4)).astype(
+        np.float32
+    )
     differences = queries[rng.integers(0, n_queries, n)].astype(np.float64) - items
     distance = np.square(differences).sum(axis=1)
     unit = np.spacing(distance.astype(np.float32)).astype(np.float64)
     midpoint = (np.floor(distance / unit) + 1.5) * unit
     missing = midpoint + rng.integers(-2, 3, n) * np.spacing(midpoint) - distance
-    items[:, -2] = np.sqrt(missing) * (1 - 2.0**-22)  # from below, so that something is left
-    items[:, -1] = np.sqrt(missing - np.square(items[:, -2].astype(np.float64)))
+    items[:, columns[4]] = np.sqrt(missing) * (1 - 2.0**-22)  # from below, so that something is left
+    items[:, columns[5]] = np.sqrt(missing - np.square(items[:, columns[4]].astype(np.float64)))
     return queries, items
 
 
