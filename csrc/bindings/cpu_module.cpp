@@ -91,6 +91,48 @@ py::tuple items_of(const Table& table, const Rows32& rows) {
   return py::make_tuple(items, found);
 }
 
+// The arrays of a table that is in one segment, as views that keep the table alive.
+py::dict arrays_of(const Table& table) {
+  require(table->parts().size() == 1 && table->parts()[0].dead == nullptr, "a compacted table with items");
+  const cpu::ItemSegment& segment = *table->parts()[0].segment;
+  const std::int64_t padded = cpu::ItemSegment::padded(segment.n);
+  const py::object owner = py::cast(std::const_pointer_cast<cpu::ItemTable>(table));
+  py::dict arrays;
+  arrays["panels"] = py::array_t<float>({padded / kPanelItems, segment.d, std::int64_t(kPanelItems)}, segment.panels, owner);
+  arrays["norms"] = py::array_t<float>(segment.n, segment.norms, owner);
+  arrays["row_of"] = py::array_t<std::uint32_t>(segment.n, segment.row_of, owner);
+  if (segment.starts != nullptr) arrays["starts"] = py::array_t<float>(padded, segment.starts, owner);
+  return arrays;
+}
+
+// A table over arrays as arrays_of gives them, from a mapped file for example; they are kept, not copied.
+Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Array<float>& panels,
+                      const Array<float>& norms, const Rows32& row_of, const std::optional<Array<float>>& starts) {
+  require(panels.ndim() == 3 && panels.shape(2) == kPanelItems && panels.shape(1) >= 1, "panels of shape (n_panels, d, 16)");
+  require(norms.ndim() == 1 && row_of.ndim() == 1 && norms.size() == row_of.size(), "a norm and a row an item");
+  const std::int64_t padded = panels.shape(0) * kPanelItems;
+  require(padded == cpu::ItemSegment::padded(norms.size()), "as many panels as items need");
+  require(n_rows >= norms.size() && n_rows <= kMaxRows, "at least as many rows as items");
+  const Metric scanned = scanned_metric(metric);
+  require(starts.has_value() == (scanned == Metric::euclidean), "starts where the metric is euclidean");
+  require(!starts || (starts->ndim() == 1 && starts->size() == padded), "a start for each place of a panel");
+  cpu::ItemSegment segment;
+  segment.n = norms.size();
+  segment.d = panels.shape(1);
+  segment.metric = scanned;
+  segment.panels = panels.data();
+  segment.norms = norms.data();
+  segment.row_of = row_of.data();
+  segment.starts = starts ? starts->data() : nullptr;
+  // The last search that uses the arrays may end on a thread without the GIL.
+  auto* const kept = new py::tuple(py::make_tuple(panels, norms, row_of, starts));
+  segment.owner = std::shared_ptr<const void>(kept, [](const void* p) {
+    const py::gil_scoped_acquire gil;
+    delete static_cast<const py::tuple*>(p);
+  });
+  return compute([&] { return cpu::ItemTable::of_segment(cpu::view_segment(std::move(segment), n_rows), n_rows); });
+}
+
 py::dict counts_of(const SearchStats& stats) {
   py::dict counts;
   counts["pruned"] = std::max<std::int64_t>(0, stats.scanned - stats.candidates);
@@ -149,6 +191,32 @@ py::tuple search(const Table& table, const Array<float>& queries, std::int64_t k
   return search_with(q.rows, k, [&](TopKView out) {
     return cpu::score_top_k(*table, q, k, filters.view, out, kernels, n_threads);
   });
+}
+
+// (indptr, rows, scores) of every item that scores at least `threshold`.
+py::tuple search_above(const Table& table, const Array<float>& queries, float threshold, std::int64_t k,
+                       std::int64_t most, const std::optional<Array<std::uint8_t>>& mask,
+                       const std::optional<py::tuple>& allow, const std::vector<py::tuple>& deny,
+                       const std::string& isa, int n_threads) {
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(q.cols == table->d(), "queries as wide as the items");
+  require(k >= 1, "k >= 1");
+  const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, table->n_rows());
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  const auto keys = compute(
+      [&] { return cpu::score_above(*table, q, threshold, k, most, filters.view, kernels, n_threads); });
+  Array<std::int64_t> indptr(q.rows + 1);
+  std::int64_t* const ends = indptr.mutable_data();
+  ends[0] = 0;
+  for (std::int64_t i = 0; i < q.rows; ++i) ends[i + 1] = ends[i] + std::int64_t(keys[std::size_t(i)].size());
+  Array<std::int64_t> rows(ends[q.rows]);
+  Array<float> scores(ends[q.rows]);
+  for (std::int64_t i = 0; i < q.rows; ++i) {
+    const auto& found = keys[std::size_t(i)];
+    std::transform(found.begin(), found.end(), rows.mutable_data() + ends[i], row_of_key);
+    std::transform(found.begin(), found.end(), scores.mutable_data() + ends[i], score_of_key);
+  }
+  return py::make_tuple(indptr, rows, scores);
 }
 
 py::tuple search_rows(const Array<float>& items, const std::string& metric, const Array<float>& queries,
@@ -272,13 +340,15 @@ PYBIND11_MODULE(_cpu, m) {
   });
   m.def("chosen_isa", [](const std::string& isa) { return std::string(cpu::kernels(isa).isa); });
   py::class_<cpu::ItemTable, std::shared_ptr<cpu::ItemTable>>(m, "ItemTable")
+      .def_property_readonly("d", &cpu::ItemTable::d)
       .def_property_readonly("n_rows", &cpu::ItemTable::n_rows)
       .def_property_readonly("n_active", &cpu::ItemTable::n_active)
       .def_property_readonly("n_bytes", &cpu::ItemTable::n_bytes)
       .def("with_items", &with_items)
       .def("without", &without)
       .def("compacted", &compacted)
-      .def("items_of", &items_of);
+      .def("items_of", &items_of)
+      .def("arrays", &arrays_of);
   m.def("enter_strict_floats", [] {
     const auto callers = cpu::FpEnvGuard::read();
     cpu::FpEnvGuard::write(cpu::FpEnvGuard::kOurs);
@@ -287,7 +357,9 @@ PYBIND11_MODULE(_cpu, m) {
   m.def("leave_strict_floats", [](cpu::FpEnvGuard::Word callers) { cpu::FpEnvGuard::write(callers); });
   m.def("empty_table", &empty_table);
   m.def("search", &search);
+  m.def("search_above", &search_above);
   m.def("search_rows", &search_rows);
+  m.def("table_of_arrays", &table_of_arrays);
   m.def("top_k", &top_k);
   m.def("prepare_rows", &prepare_rows);
   m.def("score", &score, py::arg("a"), py::arg("b"), py::arg("metric"), py::arg("out").noconvert(), py::arg("isa"),

@@ -22,13 +22,13 @@ inline void one_panel(const float* const* queries, const float* panel, std::int6
   __m256 sum[M][2];
 #pragma GCC unroll 6
   for (int m = 0; m < M; ++m) {
-    sum[m][0] = _mm256_load_ps(start + first);
-    sum[m][1] = _mm256_load_ps(start + first + 8);
+    sum[m][0] = _mm256_loadu_ps(start + first);
+    sum[m][1] = _mm256_loadu_ps(start + first + 8);
   }
   const float* x = panel;
   for (std::int64_t i = 0; i < d; ++i, x += kPanelItems) {
-    const __m256 x0 = _mm256_load_ps(x);
-    const __m256 x1 = _mm256_load_ps(x + 8);
+    const __m256 x0 = _mm256_loadu_ps(x);
+    const __m256 x1 = _mm256_loadu_ps(x + 8);
 #pragma GCC unroll 6
     for (int m = 0; m < M; ++m) {
       const __m256 q = _mm256_broadcast_ss(queries[m] + i);

@@ -26,15 +26,15 @@ void tile(const float* const* queries, const float* panels, std::int64_t d, cons
   for (int m = 0; m < M; ++m) {
     q[m] = queries[m];
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) sum[m][v] = _mm512_load_ps(start + 16 * v);
+    for (int v = 0; v < 4; ++v) sum[m][v] = _mm512_loadu_ps(start + 16 * v);
   }
   const float* x = panels;
   const std::int64_t panel = d * kPanelItems;
   for (std::int64_t i = 0; i < d; ++i, x += kPanelItems) {
-    const __m512 x0 = _mm512_load_ps(x);
-    const __m512 x1 = _mm512_load_ps(x + panel);
-    const __m512 x2 = _mm512_load_ps(x + 2 * panel);
-    const __m512 x3 = _mm512_load_ps(x + 3 * panel);
+    const __m512 x0 = _mm512_loadu_ps(x);
+    const __m512 x1 = _mm512_loadu_ps(x + panel);
+    const __m512 x2 = _mm512_loadu_ps(x + 2 * panel);
+    const __m512 x3 = _mm512_loadu_ps(x + 3 * panel);
 #pragma GCC unroll 6
     for (int m = 0; m < M; ++m) {
       const __m512 b = _mm512_set1_ps(q[m][i]);

@@ -52,10 +52,7 @@ class Candidates {
   // Scan values of items that passed the filters, as bits of a tile whose first position is given; no item's norm
   // is above `largest_norm`. True where the threshold rose.
   bool offer(const float* scores, std::uint32_t first, std::uint64_t bits, double largest_norm) {
-    if (values_.empty()) {
-      values_.resize(std::size_t(limit_ + kTileItems));
-      positions_.resize(std::size_t(limit_ + kTileItems));
-    }
+    if (n_scanned_ + kTileItems > std::int64_t(values_.size())) grow();
     largest_norm_ = std::max(largest_norm_, largest_norm);
     const int count =
         kernels_->append_hits(scores, first, bits, values_.data() + n_scanned_, positions_.data() + n_scanned_);
@@ -109,8 +106,13 @@ class Candidates {
     exact_.push_back(order_key(score, table_->row_at(positions_[std::size_t(i)])));
   }
 
-  // Writes the answer once every entry is settled: the total order, padded with row -1 and score -inf.
-  void write(std::int64_t* rows, float* scores) {
+  // The answer once every entry is settled: keys of at most k items that score at least `floor`, best first.
+  const std::vector<std::uint64_t>& answer(float floor = -std::numeric_limits<float>::infinity()) {
+    if (floor > -std::numeric_limits<float>::infinity()) {
+      const std::uint64_t least = std::uint64_t(monotone_u32(floor)) << 32;
+      exact_.erase(std::remove_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key < least; }),
+                   exact_.end());
+    }
     const std::int64_t found = std::min<std::int64_t>(k_, std::int64_t(exact_.size()));
     if (found < std::int64_t(exact_.size())) {
       std::nth_element(exact_.begin(), exact_.begin() + found, exact_.end(), std::greater<std::uint64_t>());
@@ -122,16 +124,19 @@ class Candidates {
         stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
       }
     }
-    for (std::int64_t i = 0; i < found; ++i) {
-      rows[i] = row_of_key(exact_[std::size_t(i)]);
-      scores[i] = score_of_key(exact_[std::size_t(i)]);
-    }
-    std::fill(rows + found, rows + k_, std::int64_t(-1));
-    std::fill(scores + found, scores + k_, -std::numeric_limits<float>::infinity());
+    exact_.resize(std::size_t(found));
+    return exact_;
   }
 
  private:
   static constexpr std::int64_t kRoom = 32;
+
+  // Room for one more tile; lists grow as they fill, since k may be as large as the table.
+  void grow() {
+    const std::int64_t size = std::min(limit_, std::max<std::int64_t>(2 * n_scanned_, 4 * kTileItems)) + kTileItems;
+    values_.resize(std::size_t(size));
+    positions_.resize(std::size_t(size));
+  }
 
   bool crowded() const { return n_scanned_ > limit_ - std::max<std::int64_t>((limit_ - k_) / 4, 8); }
 

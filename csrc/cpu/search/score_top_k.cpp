@@ -7,6 +7,8 @@
 #include <deque>
 #include <functional>
 #include <limits>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "gpurec/order.hpp"
@@ -41,16 +43,33 @@ bool permits(const FiltersView& filters, std::int64_t query, std::int64_t row) {
   return true;
 }
 
+constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
+
+// Answer of query i, padded with row -1 and score -inf.
+void write(const std::vector<std::uint64_t>& keys, std::int64_t k, TopKView out, std::int64_t i) {
+  std::int64_t* const rows = out.rows.row(i);
+  float* const scores = out.scores.row(i);
+  std::transform(keys.begin(), keys.end(), rows, row_of_key);
+  std::transform(keys.begin(), keys.end(), scores, score_of_key);
+  std::fill(rows + keys.size(), rows + k, std::int64_t(-1));
+  std::fill(scores + keys.size(), scores + k, kNoFloor);
+}
+
 class Search {
  public:
-  Search(const ItemTable& table, MatrixView<const float> queries, std::int64_t k, const FiltersView& filters,
-         TopKView out, const Kernels& kernels, int n_threads)
+  // `answer(i, candidates)` is called once for each query i, from any thread, when its candidates are settled.
+  // No item that scores below `floor` is of interest.
+  using Answer = std::function<void(std::int64_t, Candidates&)>;
+
+  Search(const ItemTable& table, MatrixView<const float> queries, std::int64_t k, float floor,
+         const FiltersView& filters, Answer answer, const Kernels& kernels, int n_threads)
       : table_(table),
         queries_(queries),
         k_(k),
+        floor_(floor),
         filters_(filters),
         filtered_(filters.mask != nullptr || !filters.deny.empty()),
-        out_(out),
+        answer_(std::move(answer)),
         kernels_(kernels),
         canonical_(table.metric() == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64),
         n_threads_(n_threads),
@@ -75,7 +94,9 @@ class Search {
     Progress(const Search& search, std::int64_t index)
         : index(index),
           query(search.queries_.row(index)),
-          candidates(search.table_, search.table_.n_active(), search.canonical_, search.kernels_, query, search.k_) {}
+          candidates(search.table_, search.table_.n_active(), search.canonical_, search.kernels_, query, search.k_) {
+      candidates.raise_to(search.floor_);
+    }
     std::int64_t index;
     const float* query;
     Candidates candidates;
@@ -151,7 +172,7 @@ class Search {
       const bool all = GPUREC_PLANTED(filter_allow_empty_is_all) && filters_.allow->begin(i) == filters_.allow->end(i);
       for (std::int64_t row = 0; all && row < table_.n_rows(); ++row) offer(row);
       std::for_each(filters_.allow->begin(i), filters_.allow->end(i), offer);
-      p.candidates.write(out_.rows.row(i), out_.scores.row(i));
+      answer_(i, p.candidates);
       stats.add(p.candidates.stats());
     });
   }
@@ -314,7 +335,7 @@ class Search {
     }
     rescore_candidates(table_, canonical_, candidates, queries);
     for (Progress& p : group) {
-      p.candidates.write(out_.rows.row(p.index), out_.scores.row(p.index));
+      answer_(p.index, p.candidates);
       stats.add(p.candidates.stats());
     }
   }
@@ -322,9 +343,10 @@ class Search {
   const ItemTable& table_;
   MatrixView<const float> queries_;
   std::int64_t k_;
+  float floor_;
   const FiltersView& filters_;
   bool filtered_;
-  TopKView out_;
+  Answer answer_;
   const Kernels& kernels_;
   CanonicalSum canonical_;
   int n_threads_;
@@ -336,7 +358,23 @@ class Search {
 
 SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k,
                         const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads) {
-  return Search(table, queries, k, filters, out, kernels, n_threads).run();
+  const auto answer = [=](std::int64_t i, Candidates& candidates) { write(candidates.answer(), k, out, i); };
+  return Search(table, queries, k, kNoFloor, filters, answer, kernels, n_threads).run();
+}
+
+std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, MatrixView<const float> queries,
+                                                    float threshold, std::int64_t k, std::int64_t most,
+                                                    const FiltersView& filters, const Kernels& kernels,
+                                                    int n_threads) {
+  std::vector<std::vector<std::uint64_t>> keys(static_cast<std::size_t>(queries.rows));
+  std::atomic<std::int64_t> total{0};
+  const auto answer = [&](std::int64_t i, Candidates& candidates) {
+    keys[std::size_t(i)] = candidates.answer(threshold);
+    if (total.fetch_add(std::int64_t(keys[std::size_t(i)].size())) > most) throw std::length_error("too many");
+  };
+  Search(table, queries, k, threshold, filters, answer, kernels, n_threads).run();
+  if (total.load() > most) throw std::length_error("too many");
+  return keys;
 }
 
 SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries,
@@ -361,7 +399,7 @@ SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, Mat
       }
     });
     for (std::size_t part = 1; part < parts.size(); ++part) parts[0].take_all_of(parts[part]);
-    parts[0].write(out.rows.row(i), out.scores.row(i));
+    write(parts[0].answer(), k, out, i);
     stats.add(parts[0].stats());
   }
   return stats;

@@ -10,7 +10,13 @@ namespace gpurec::cpu {
 SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k,
                         const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads);
 
-// The same over rows as they lie, each scored canonically: cheaper than packing them for a handful of queries.
+// Every item that scores at least `threshold`, at most `k` of them a query: keys of order.hpp, best first.
+// Throws std::length_error where there are more than `most` in all.
+std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, MatrixView<const float> queries,
+                                                    float threshold, std::int64_t k, std::int64_t most,
+                                                    const FiltersView& filters, const Kernels& kernels, int n_threads);
+
+// The same as score_top_k over rows as they lie, each scored canonically: cheaper than packing them for a handful of queries.
 SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries,
                                 std::int64_t k, const FiltersView& filters, TopKView out, const Kernels& kernels,
                                 int n_threads);

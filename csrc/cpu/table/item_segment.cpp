@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <stdexcept>
+#include <utility>
 
 #include "threads.hpp"
 
@@ -59,6 +61,19 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
   segment->starts = metric == Metric::euclidean ? arrays->starts.data() : nullptr;
   segment->row_of = arrays->row_of.data();
   segment->owner = arrays;
+  segment->find_blocks();
+  return segment;
+}
+
+std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t n_rows) {
+  std::vector<bool> met(static_cast<std::size_t>(n_rows));
+  for (std::int64_t i = 0; i < arrays.n; ++i) {
+    const std::uint32_t row = arrays.row_of[i];
+    if (row >= n_rows || met[row]) throw std::invalid_argument("[index] expected distinct public rows below n_rows");
+    met[row] = true;
+    if (!(arrays.norms[i] >= 0.0f)) throw std::invalid_argument("[index] expected norms of at least 0");
+  }
+  auto segment = std::make_shared<ItemSegment>(std::move(arrays));
   segment->find_blocks();
   return segment;
 }

@@ -54,6 +54,10 @@ struct ItemSegment {
   void find_blocks();
 };
 
+// A segment over arrays made earlier by build_segment and kept elsewhere; `starts` as there. Throws
+// std::invalid_argument where a row is not below n_rows or stands twice, or a norm is negative or NaN.
+std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t n_rows);
+
 // A segment of prepared rows; row i is public row public_rows[i]. Costs a sum of squares and a copy of each row
 // and a sort of their norms.
 std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, const std::uint32_t* public_rows,

@@ -55,9 +55,11 @@ inline float round_up32(double v) { return -round_down32(-v); }
 
 // Norms are kept as float32, rounded up; |x| lies between norm_lower(stored) and the stored value.
 // norm_upper errs by at most (d/16 + 22) 2^-53 and the rounding by 2^-23, together below 2^-22 for d < 2^29;
-// below the normal range the rounding errs by 2^-149.
+// below the normal range the rounding errs by 2^-149. A norm beyond
+// float32 is stored as infinity.
 inline float stored_norm(double squares, std::int64_t d) { return round_up32(norm_upper(squares, d)); }
 inline double norm_lower(float stored) {
+  if (stored > std::numeric_limits<float>::max()) return double(std::numeric_limits<float>::max());
   const double v = double(stored) * (1.0 - 0x1p-22) - 0x1p-148;
   return v > 0.0 ? v : 0.0;
 }

@@ -5,8 +5,8 @@
 // For query m and item j of the tile's kTileItems the tile computes start[j] + sum_i queries[m][i] * item_j[i] in
 // float32, stores it at scores[m * kTileItems + j], and sets bit j of hits[m] unless the value is <= reject[m]
 // (so NaN hits).
-// Layout: panels lie one after another, d * kPanelItems floats each; panels, start and scores are 64-byte aligned;
-// queries are rows of at least d floats, unaligned allowed.
+// Layout: panels lie one after another, d * kPanelItems floats each; scores are 64-byte aligned, panels, start and
+// queries (rows of at least d floats) may be unaligned, which costs time where they are.
 // Bytes read: 4 per item component and tile; arithmetic: kTileQueries multiply-adds per component read.
 #pragma once
 #include <cstdint>
