@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -98,13 +99,13 @@ class _Served:
         return {"seconds": best[0], "setting": self.setting}
 
     def turn(self, n_queries: int, k: int, n_calls: int) -> float:
-        """Mean seconds of n_calls searches, each of other queries than the one before."""
+        """Median seconds of n_calls searches, each of other queries than the one before."""
         gc.collect()
         gc.disable()
         try:
             if n_calls > 1:
                 self._search(n_queries, k)
-            return sum(self._search(n_queries, k) for _ in range(n_calls)) / n_calls
+            return median(self._search(n_queries, k) for _ in range(n_calls))
         finally:
             gc.enable()
 
