@@ -86,8 +86,7 @@ class Float32Bound {
     if (GPUREC_PLANTED(bounds_gamma_half)) gamma_ *= 0.5;
     if (GPUREC_PLANTED(bounds_gamma_zero)) gamma_ = 0.0;
     // The two parts of the dot's slack that are proportional to |x|, and the constant part.
-    const double canonical = GPUREC_PLANTED(bounds_canonical_rounding_dropped) ? 0.0 : double(d) / 32 + 6;
-    linear_ = next_up((gamma_ + canonical * kHalfUlp64) * query_upper_);
+    linear_ = next_up((gamma_ + (double(d) / 32 + 6) * kHalfUlp64) * query_upper_);
     constant_ = double(d) * 0x1p-149 + 0x1p-1000;
     if (GPUREC_PLANTED(bounds_subnormal_term_dropped)) constant_ = 0.0;
   }

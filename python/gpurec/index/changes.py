@@ -19,7 +19,7 @@ __all__ = ["IndexChanges"]
 
 
 class IndexChanges:
-    """The changing half of `ItemIndex`: each method makes the next version and puts it in the old one's place.
+    """The changing half of `ItemIndex`: each method makes the next version and puts it in place.
 
     Changes wait for one another. A search reads `_now` once and works on that version to its end.
     """
@@ -53,6 +53,7 @@ class IndexChanges:
 
         Examples
         --------
+        >>> from gpurec import ItemIndex
         >>> index = ItemIndex([[1.0], [2.0]])
         >>> index.append([[3.0]]).tolist(), index.version
         ([2], 1)
@@ -99,6 +100,7 @@ class IndexChanges:
 
         Examples
         --------
+        >>> from gpurec import ItemIndex
         >>> index = ItemIndex([[1.0], [2.0]])
         >>> index.update([0], [[5.0]])
         >>> index.search([[1.0]], 1).rows.tolist()
@@ -131,6 +133,7 @@ class IndexChanges:
 
         Examples
         --------
+        >>> from gpurec import ItemIndex
         >>> index = ItemIndex([[1.0], [2.0]])
         >>> index.remove([1])
         >>> index.search([[1.0]], 2).rows.tolist(), index.n_items, index.n_active
@@ -167,6 +170,7 @@ class IndexChanges:
 
         Examples
         --------
+        >>> from gpurec import ItemIndex
         >>> index = ItemIndex([[1.0], [2.0]])
         >>> index.set_boost([0], 5.0)
         >>> index.search([[1.0]], 1).scores.tolist()
@@ -196,6 +200,7 @@ class IndexChanges:
 
         Examples
         --------
+        >>> from gpurec import ItemIndex
         >>> index = ItemIndex([[1.0], [2.0]])
         >>> index.remove([0])
         >>> index.compact()
@@ -212,3 +217,16 @@ class IndexChanges:
         if not now.boosted:
             raise ValueError(f"[{op}] expected boost where the index has boosts; do: set_boost first")
         return as_boost(boost, n, now.metric, op)
+
+    def _ids_of(self, rows: np.ndarray) -> np.ndarray | None:
+        if self._ids is None:
+            return None
+        found = rows >= 0
+        ids = np.full(rows.shape, None, dtype=object)
+        with self._reading_ids:
+            ids[found] = self._ids.ids(rows[found])
+        return ids
+
+    def _rows_of(self, ids: Any) -> np.ndarray:
+        with self._reading_ids:
+            return self._ids.rows(ids)

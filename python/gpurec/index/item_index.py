@@ -312,7 +312,7 @@ class ItemIndex(IndexChanges):
 
         Examples
         --------
-        >>> index = ItemIndex([[3.0, 4.0], [0.0, 1.0], [5.0, 3.0]], ids=["a", "b", "c"], metric="cosine")
+        >>> index = ItemIndex([[3, 4], [0, 1], [5, 3]], ids=["a", "b", "c"], metric="cosine")
         >>> index.search_ids(["a"], k=1).ids.tolist()
         [['c']]
         """
@@ -404,16 +404,3 @@ class ItemIndex(IndexChanges):
         index = cls.__new__(cls)
         index._start(version, precision, ids)
         return index
-
-    def _ids_of(self, rows: np.ndarray) -> np.ndarray | None:
-        if self._ids is None:
-            return None
-        found = rows >= 0
-        ids = np.full(rows.shape, None, dtype=object)
-        with self._reading_ids:
-            ids[found] = self._ids.ids(rows[found])
-        return ids
-
-    def _rows_of(self, ids: Any) -> np.ndarray:
-        with self._reading_ids:
-            return self._ids.rows(ids)
