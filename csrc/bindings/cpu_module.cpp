@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,9 +11,9 @@
 
 #include "../cpu/dispatch.hpp"
 #include "../cpu/fpenv.hpp"
-#include "../cpu/item_table.hpp"
 #include "../cpu/score.hpp"
-#include "../cpu/score_top_k.hpp"
+#include "../cpu/search/score_top_k.hpp"
+#include "../cpu/table/item_table.hpp"
 #include "../cpu/top_k.hpp"
 #include "arrays.hpp"
 #include "gpurec/bounds.hpp"
@@ -24,12 +25,6 @@ void register_sgd(py::module_& m);  // sgd_bindings.cpp
 
 namespace {
 
-// Owns the reference to the rows that the table views.
-struct PyItemTable {
-  Array<float> rows;
-  std::unique_ptr<cpu::ItemTable> table;
-};
-
 template <class F>
 auto compute(F&& f) {
   py::gil_scoped_release nogil;
@@ -37,60 +32,207 @@ auto compute(F&& f) {
   return f();
 }
 
-std::unique_ptr<PyItemTable> build_table(Array<float> rows, const std::string& metric,
-                                         const std::optional<Array<std::uint8_t>>& active, bool with_panels,
-                                         const std::string& isa, int n_threads) {
-  const MatrixView<const float> view = matrix(rows, "items of shape (n_items, d)");
-  require(view.rows <= kMaxRows, "at most 2^32 - 2 items");
-  const std::uint8_t* mask = nullptr;
-  if (active) {
-    require(active->ndim() == 1 && active->size() == view.rows, "active of shape (n_items,)");
-    mask = active->data();
-  }
-  const Metric scanned = metric_of(metric) == Metric::euclidean ? Metric::euclidean : Metric::dot;
-  const cpu::Kernels& kernels = cpu::kernels(isa);
-  auto table = compute(
-      [&] { return std::make_unique<cpu::ItemTable>(view, scanned, mask, with_panels, kernels, n_threads); });
-  return std::make_unique<PyItemTable>(PyItemTable{std::move(rows), std::move(table)});
+using Table = std::shared_ptr<const cpu::ItemTable>;
+using Rows32 = Array<std::uint32_t>;
+
+Metric scanned_metric(const std::string& metric) {
+  return metric_of(metric) == Metric::euclidean ? Metric::euclidean : Metric::dot;
 }
 
-py::tuple search(const PyItemTable& items, const Array<float>& queries, std::int64_t k,
-                 const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
-                 const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, const std::string& isa,
-                 int n_threads) {
-  const cpu::ItemTable& table = *items.table;
-  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
-  require(q.cols == table.d(), "queries as wide as the items");
-  require(k >= 1, "k >= 1");
-  FiltersView filters;
-  if (mask) {
-    require(mask->ndim() == 1 && mask->size() == table.rows.rows, "a mask of shape (n_items,)");
-    filters.mask = mask->data();
-  }
-  std::vector<std::unique_ptr<RowSetsArrays>> kept;
-  const auto sets = [&](const py::tuple& parts) -> const RowSetsView& {
-    kept.push_back(std::make_unique<RowSetsArrays>(parts, q.rows, table.rows.rows));
-    return kept.back()->view();
-  };
-  if (allow) filters.allow = &sets(*allow);
-  for (const py::tuple& parts : deny) filters.deny.push_back(sets(parts));
-  if (hint) filters.hint = &sets(*hint);
+Table empty_table(std::int64_t d, const std::string& metric) {
+  require(d >= 1, "d >= 1");
+  return std::make_shared<cpu::ItemTable>(d, scanned_metric(metric));
+}
 
-  Array<std::int64_t> rows({q.rows, k});
-  Array<float> scores({q.rows, k});
-  const TopKView out{mutable_matrix(rows, q.rows, k, "rows"), mutable_matrix(scores, q.rows, k, "scores")};
+const std::uint32_t* public_rows(const Rows32& rows, std::int64_t n, std::int64_t n_rows) {
+  require(rows.ndim() == 1 && rows.size() == n, "one public row an item");
+  for (std::int64_t i = 0; i < n; ++i) require(rows.data()[i] < n_rows, "public rows below n_rows");
+  return rows.data();
+}
+
+Table with_items(const Table& table, const Array<float>& items, const Rows32& rows, std::int64_t n_rows,
+                 const std::string& isa, int n_threads) {
+  const MatrixView<const float> view = matrix(items, "items of shape (n, d)");
+  require(view.cols == table->d(), "items as wide as the table");
+  require(n_rows >= table->n_rows() && n_rows <= kMaxRows, "at most 2^32 - 2 rows, and none taken back");
+  const std::uint32_t* const of_items = public_rows(rows, view.rows, n_rows);
   const cpu::Kernels& kernels = cpu::kernels(isa);
-  const SearchStats stats =
-      compute([&] { return cpu::score_top_k(table, q, k, filters, out, kernels, n_threads); });
+  return compute([&] { return table->with_items(view, of_items, n_rows, kernels, n_threads); });
+}
+
+Table without(const Table& table, const Rows32& rows) {
+  const std::uint32_t* const removed = public_rows(rows, rows.size(), table->n_rows());
+  return compute([&] { return table->without(removed, rows.size()); });
+}
+
+Table compacted(const Table& table, const std::string& isa, int n_threads) {
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return compute([&] { return table->compacted(kernels, n_threads); });
+}
+
+// Items of public rows, and which of the rows have one.
+py::tuple items_of(const Table& table, const Rows32& rows) {
+  const std::uint32_t* const wanted = public_rows(rows, rows.size(), table->n_rows());
+  Array<float> items({std::int64_t(rows.size()), table->d()});
+  py::array_t<bool> found(rows.size());
+  const MatrixView<float> out = mutable_matrix(items, rows.size(), table->d(), "items");
+  bool* const has = found.mutable_data();
+  compute([&] {
+    for (std::int64_t i = 0; i < out.rows; ++i) {
+      const std::uint32_t position = table->position_of(wanted[i]);
+      has[i] = position != cpu::kNowhere;
+      if (has[i]) {
+        table->copy_item(position, out.row(i));
+      } else {
+        std::fill_n(out.row(i), out.cols, 0.0f);
+      }
+    }
+  });
+  return py::make_tuple(items, found);
+}
+
+// The arrays of a table that is in one segment, as views that keep the table alive.
+py::dict arrays_of(const Table& table) {
+  require(table->parts().size() == 1 && table->parts()[0].dead == nullptr, "a compacted table with items");
+  const cpu::ItemSegment& segment = *table->parts()[0].segment;
+  const std::int64_t padded = cpu::ItemSegment::padded(segment.n);
+  const py::object owner = py::cast(std::const_pointer_cast<cpu::ItemTable>(table));
+  py::dict arrays;
+  arrays["panels"] = py::array_t<float>({padded / kPanelItems, segment.d, std::int64_t(kPanelItems)}, segment.panels, owner);
+  arrays["norms"] = py::array_t<float>(segment.n, segment.norms, owner);
+  arrays["row_of"] = py::array_t<std::uint32_t>(segment.n, segment.row_of, owner);
+  if (segment.starts != nullptr) arrays["starts"] = py::array_t<float>(padded, segment.starts, owner);
+  return arrays;
+}
+
+// A table over arrays as arrays_of gives them, from a mapped file for example; they are kept, not copied.
+Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Array<float>& panels,
+                      const Array<float>& norms, const Rows32& row_of, const std::optional<Array<float>>& starts) {
+  require(panels.ndim() == 3 && panels.shape(2) == kPanelItems && panels.shape(1) >= 1, "panels of shape (n_panels, d, 16)");
+  require(norms.ndim() == 1 && row_of.ndim() == 1 && norms.size() == row_of.size(), "a norm and a row an item");
+  const std::int64_t padded = panels.shape(0) * kPanelItems;
+  require(padded == cpu::ItemSegment::padded(norms.size()), "as many panels as items need");
+  require(n_rows >= norms.size() && n_rows <= kMaxRows, "at least as many rows as items");
+  const Metric scanned = scanned_metric(metric);
+  require(starts.has_value() == (scanned == Metric::euclidean), "starts where the metric is euclidean");
+  require(!starts || (starts->ndim() == 1 && starts->size() == padded), "a start for each place of a panel");
+  cpu::ItemSegment segment;
+  segment.n = norms.size();
+  segment.d = panels.shape(1);
+  segment.metric = scanned;
+  segment.panels = panels.data();
+  segment.norms = norms.data();
+  segment.row_of = row_of.data();
+  segment.starts = starts ? starts->data() : nullptr;
+  // The last search that uses the arrays may end on a thread without the GIL.
+  auto* const kept = new py::tuple(py::make_tuple(panels, norms, row_of, starts));
+  segment.owner = std::shared_ptr<const void>(kept, [](const void* p) {
+    const py::gil_scoped_acquire gil;
+    delete static_cast<const py::tuple*>(p);
+  });
+  return compute([&] { return cpu::ItemTable::of_segment(cpu::view_segment(std::move(segment), n_rows), n_rows); });
+}
+
+py::dict counts_of(const SearchStats& stats) {
   py::dict counts;
-  counts["pruned"] = stats.pruned;
+  counts["pruned"] = std::max<std::int64_t>(0, stats.scanned - stats.candidates);
   counts["panels_skipped"] = stats.panels_skipped;
   counts["candidates"] = stats.candidates;
   counts["compressions"] = stats.compressions;
   counts["ties_at_threshold"] = stats.ties_at_threshold;
   counts["canonical_fallbacks"] = stats.canonical_fallbacks;
   counts["rescored"] = stats.rescored;
-  return py::make_tuple(rows, scores, counts);
+  return counts;
+}
+
+// Filters of a search over n_items rows as views; the arrays live as long as this object.
+class FilterArrays {
+ public:
+  FilterArrays(const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
+               const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, std::int64_t n_queries,
+               std::int64_t n_items) {
+    if (mask) {
+      require(mask->ndim() == 1 && mask->size() == n_items, "a mask of shape (n_items,)");
+      view.mask = mask->data();
+    }
+    const auto sets = [&](const py::tuple& parts) -> const RowSetsView& {
+      kept_.push_back(std::make_unique<RowSetsArrays>(parts, n_queries, n_items));
+      return kept_.back()->view();
+    };
+    if (allow) view.allow = &sets(*allow);
+    for (const py::tuple& parts : deny) view.deny.push_back(sets(parts));
+    if (hint) view.hint = &sets(*hint);
+  }
+
+  FiltersView view;
+
+ private:
+  std::vector<std::unique_ptr<RowSetsArrays>> kept_;
+};
+
+template <class Searched>
+py::tuple search_with(std::int64_t n_queries, std::int64_t k, Searched searched) {
+  require(k >= 1, "k >= 1");
+  Array<std::int64_t> rows({n_queries, k});
+  Array<float> scores({n_queries, k});
+  const TopKView out{mutable_matrix(rows, n_queries, k, "rows"), mutable_matrix(scores, n_queries, k, "scores")};
+  const SearchStats stats = compute([&] { return searched(out); });
+  return py::make_tuple(rows, scores, counts_of(stats));
+}
+
+py::tuple search(const Table& table, const Array<float>& queries, std::int64_t k,
+                 const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
+                 const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, const std::string& isa,
+                 int n_threads) {
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(q.cols == table->d(), "queries as wide as the items");
+  const FilterArrays filters(mask, allow, deny, hint, q.rows, table->n_rows());
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return search_with(q.rows, k, [&](TopKView out) {
+    return cpu::score_top_k(*table, q, k, filters.view, out, kernels, n_threads);
+  });
+}
+
+// (indptr, rows, scores) of every item that scores at least `threshold`.
+py::tuple search_above(const Table& table, const Array<float>& queries, float threshold, std::int64_t k,
+                       std::int64_t most, const std::optional<Array<std::uint8_t>>& mask,
+                       const std::optional<py::tuple>& allow, const std::vector<py::tuple>& deny,
+                       const std::string& isa, int n_threads) {
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(q.cols == table->d(), "queries as wide as the items");
+  require(k >= 1, "k >= 1");
+  const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, table->n_rows());
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  const auto keys = compute(
+      [&] { return cpu::score_above(*table, q, threshold, k, most, filters.view, kernels, n_threads); });
+  Array<std::int64_t> indptr(q.rows + 1);
+  std::int64_t* const ends = indptr.mutable_data();
+  ends[0] = 0;
+  for (std::int64_t i = 0; i < q.rows; ++i) ends[i + 1] = ends[i] + std::int64_t(keys[std::size_t(i)].size());
+  Array<std::int64_t> rows(ends[q.rows]);
+  Array<float> scores(ends[q.rows]);
+  for (std::int64_t i = 0; i < q.rows; ++i) {
+    const auto& found = keys[std::size_t(i)];
+    std::transform(found.begin(), found.end(), rows.mutable_data() + ends[i], row_of_key);
+    std::transform(found.begin(), found.end(), scores.mutable_data() + ends[i], score_of_key);
+  }
+  return py::make_tuple(indptr, rows, scores);
+}
+
+py::tuple search_rows(const Array<float>& items, const std::string& metric, const Array<float>& queries,
+                      std::int64_t k, const std::optional<Array<std::uint8_t>>& mask,
+                      const std::optional<py::tuple>& allow, const std::vector<py::tuple>& deny,
+                      const std::string& isa, int n_threads) {
+  const MatrixView<const float> x = matrix(items, "items of shape (n_items, d)");
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(q.cols == x.cols, "queries as wide as the items");
+  require(x.rows <= kMaxRows, "at most 2^32 - 2 items");
+  const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, x.rows);
+  const Metric scanned = scanned_metric(metric);
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return search_with(q.rows, k, [&](TopKView out) {
+    return cpu::score_top_k_of_rows(x, scanned, q, k, filters.view, out, kernels, n_threads);
+  });
 }
 
 py::tuple top_k(const Array<float>& scores, std::int64_t k, const std::string& isa, int n_threads) {
@@ -174,9 +316,13 @@ void register_tests(py::module_& m) {
     const cpu::FpEnvGuard environment;
     return norm_upper(dot64(x.data(), x.data(), x.size()), x.size());
   });
+  m.def("stored_norm", [](const Array<float>& x) {
+    const cpu::FpEnvGuard environment;
+    return stored_norm(dot64(x.data(), x.data(), x.size()), x.size());
+  });
   m.def("norm_lower", [](const Array<float>& x) {
     const cpu::FpEnvGuard environment;
-    return norm_lower(dot64(x.data(), x.data(), x.size()), x.size());
+    return norm_lower(stored_norm(dot64(x.data(), x.data(), x.size()), x.size()));
   });
   m.def("set_flush_denormal", [](bool flush) {
     const auto word = cpu::FpEnvGuard::read();
@@ -193,17 +339,27 @@ PYBIND11_MODULE(_cpu, m) {
     return rows;
   });
   m.def("chosen_isa", [](const std::string& isa) { return std::string(cpu::kernels(isa).isa); });
-  py::class_<PyItemTable>(m, "ItemTable")
-      .def_property_readonly("rows", [](const PyItemTable& t) { return t.rows; })
-      .def_property_readonly("n_bytes", [](const PyItemTable& t) { return t.table->n_bytes(); });
+  py::class_<cpu::ItemTable, std::shared_ptr<cpu::ItemTable>>(m, "ItemTable")
+      .def_property_readonly("d", &cpu::ItemTable::d)
+      .def_property_readonly("n_rows", &cpu::ItemTable::n_rows)
+      .def_property_readonly("n_active", &cpu::ItemTable::n_active)
+      .def_property_readonly("n_bytes", &cpu::ItemTable::n_bytes)
+      .def("with_items", &with_items)
+      .def("without", &without)
+      .def("compacted", &compacted)
+      .def("items_of", &items_of)
+      .def("arrays", &arrays_of);
   m.def("enter_strict_floats", [] {
     const auto callers = cpu::FpEnvGuard::read();
     cpu::FpEnvGuard::write(cpu::FpEnvGuard::kOurs);
     return callers;
   });
   m.def("leave_strict_floats", [](cpu::FpEnvGuard::Word callers) { cpu::FpEnvGuard::write(callers); });
-  m.def("build_table", &build_table);
+  m.def("empty_table", &empty_table);
   m.def("search", &search);
+  m.def("search_above", &search_above);
+  m.def("search_rows", &search_rows);
+  m.def("table_of_arrays", &table_of_arrays);
   m.def("top_k", &top_k);
   m.def("prepare_rows", &prepare_rows);
   m.def("score", &score, py::arg("a"), py::arg("b"), py::arg("metric"), py::arg("out").noconvert(), py::arg("isa"),

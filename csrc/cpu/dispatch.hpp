@@ -16,6 +16,9 @@ struct Kernels {
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;
   FindAbove find_above;
+  KthLargest kth_largest;
+  KeepAbove keep_above;
+  AppendHits append_hits;
 };
 
 // Every ISA that was built, best first; the last one, serial, is always supported.

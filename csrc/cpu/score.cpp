@@ -4,9 +4,9 @@
 #include <limits>
 #include <vector>
 
-#include "aligned.hpp"
 #include "gpurec/bounds.hpp"
 #include "gpurec/canonical.hpp"
+#include "table/aligned.hpp"
 #include "threads.hpp"
 
 namespace gpurec::cpu {
@@ -44,16 +44,16 @@ void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, 
     });
     return;
   }
-  const std::int64_t n_panels = (b.rows + kPanelItems - 1) / kPanelItems;
-  parallel_for(n_threads, n_panels, [&](std::int64_t p) {
-    const std::int64_t first = p * kPanelItems;
-    const int n_items = int(std::min<std::int64_t>(kPanelItems, b.rows - first));
-    AlignedFloats panel(d * kPanelItems);
+  parallel_for(n_threads, (b.rows + kTileItems - 1) / kTileItems, [&](std::int64_t tile) {
+    const std::int64_t first = tile * kTileItems;
+    const int n_items = int(std::min<std::int64_t>(kTileItems, b.rows - first));
+    AlignedFloats panels(d * kTileItems);
     for (int j = 0; j < n_items; ++j) {
-      for (std::int64_t i = 0; i < d; ++i) panel.data()[i * kPanelItems + j] = b.row(first + j)[i];
+      float* column = panels.data() + j / kPanelItems * (kPanelItems * d) + j % kPanelItems;
+      for (std::int64_t i = 0; i < d; ++i) column[i * kPanelItems] = b.row(first + j)[i];
     }
-    alignas(64) const float start[kPanelItems] = {};
-    alignas(64) float scores[kTileQueries * kPanelItems];
+    alignas(64) const float start[kTileItems] = {};
+    alignas(64) float scores[kTileQueries * kTileItems];
     float reject[kTileQueries];
     std::fill_n(reject, kTileQueries, std::numeric_limits<float>::infinity());
     std::uint64_t hits[kTileQueries];
@@ -61,8 +61,8 @@ void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, 
     for (std::int64_t i = 0; i < a.rows; i += kTileQueries) {
       const int n_queries = int(std::min<std::int64_t>(kTileQueries, a.rows - i));
       for (int m = 0; m < n_queries; ++m) queries[m] = a.row(i + m);
-      kernels.scan_tile(queries, n_queries, panel.data(), d, start, reject, scores, hits);
-      for (int m = 0; m < n_queries; ++m) std::copy_n(scores + m * kPanelItems, n_items, out.row(i + m) + first);
+      kernels.scan_tile(queries, n_queries, panels.data(), d, start, reject, scores, hits);
+      for (int m = 0; m < n_queries; ++m) std::copy_n(scores + m * kTileItems, n_items, out.row(i + m) + first);
     }
   });
 }

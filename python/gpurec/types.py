@@ -11,7 +11,7 @@ import numpy as np
 from .errors import UnknownIdError
 from .id_stores import AnyIds, IntegerIds, distinct_ids, id_at, plain_ids, same_ids
 
-__all__ = ["IdMap", "TopK"]
+__all__ = ["IdMap", "Matches", "TopK"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,40 @@ class TopK:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """All items that reach a threshold, query by query, best first.
+
+    Attributes
+    ----------
+    indptr : int64 array, shape (n_queries + 1,)
+        Query i has places indptr[i] to indptr[i + 1] - 1 of the other arrays.
+    rows : int64 array, shape (n_matches,)
+        Public rows of the items.
+    scores : float32 array, shape (n_matches,)
+        Canonical scores, higher is better.
+    version : int or None
+        `index.version` that gave the answer.
+    ids : array of shape (n_matches,) or None
+        External ids where the index has them.
+
+    Examples
+    --------
+    >>> import gpurec
+    >>> gpurec.ItemIndex([[1.0], [3.0], [2.0]]).search_above([[1.0]], 1.5).rows.tolist()
+    [1, 2]
+    """
+
+    indptr: Any
+    rows: Any
+    scores: Any
+    version: int | None = None
+    ids: Any = None
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
 
 
 class IdMap:

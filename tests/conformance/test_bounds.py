@@ -248,7 +248,13 @@ def test_norms_are_bounds(family, d):
         square = exact_dot(x, x)
         upper, lower = Fraction(_cpu.norm_upper(x)), Fraction(_cpu.norm_lower(x))
         assert lower**2 <= square <= upper**2
-        assert upper <= lower * (1 + Fraction(4 * (d // 32 + 13), 2**53)) + Fraction(1, 2**1000)
+        # Neither may be so loose as to be of no use: norms are stored as float32, rounded up.
+        assert upper**2 <= square * (1 + Fraction(8 * (d // 32 + 13), 2**53)) + Fraction(1, 2**1000)
+        if upper > Fraction(float(np.finfo(np.float32).max)):
+            assert _cpu.stored_norm(x) == np.inf
+            continue
+        stored = Fraction(_cpu.stored_norm(x))
+        assert upper <= stored <= lower * (1 + Fraction(1, 2**20)) + Fraction(1, 2**146)
 
 
 # --- what the scan derives from the interval -------------------------------------------------------------

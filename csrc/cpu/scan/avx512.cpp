@@ -18,7 +18,7 @@ namespace gpurec::cpu {
 namespace {
 
 template <int M>
-void tile(const float* const* queries, const float* panel, std::int64_t d, const float* start,
+void tile(const float* const* queries, const float* panels, std::int64_t d, const float* start,
           const float* reject, float* scores, std::uint64_t* hits) {
   __m512 sum[M][4];
   const float* q[M];
@@ -26,13 +26,15 @@ void tile(const float* const* queries, const float* panel, std::int64_t d, const
   for (int m = 0; m < M; ++m) {
     q[m] = queries[m];
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) sum[m][v] = _mm512_load_ps(start + 16 * v);
+    for (int v = 0; v < 4; ++v) sum[m][v] = _mm512_loadu_ps(start + 16 * v);
   }
-  for (std::int64_t i = 0; i < d; ++i, panel += kPanelItems) {
-    const __m512 x0 = _mm512_load_ps(panel);
-    const __m512 x1 = _mm512_load_ps(panel + 16);
-    const __m512 x2 = _mm512_load_ps(panel + 32);
-    const __m512 x3 = _mm512_load_ps(panel + 48);
+  const float* x = panels;
+  const std::int64_t panel = d * kPanelItems;
+  for (std::int64_t i = 0; i < d; ++i, x += kPanelItems) {
+    const __m512 x0 = _mm512_loadu_ps(x);
+    const __m512 x1 = _mm512_loadu_ps(x + panel);
+    const __m512 x2 = _mm512_loadu_ps(x + 2 * panel);
+    const __m512 x3 = _mm512_loadu_ps(x + 3 * panel);
 #pragma GCC unroll 6
     for (int m = 0; m < M; ++m) {
       const __m512 b = _mm512_set1_ps(q[m][i]);
@@ -48,7 +50,7 @@ void tile(const float* const* queries, const float* panel, std::int64_t d, const
     std::uint64_t bits = 0;
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
-      _mm512_store_ps(scores + m * kPanelItems + 16 * v, sum[m][v]);
+      _mm512_store_ps(scores + m * kTileItems + 16 * v, sum[m][v]);
       const __mmask16 hit = _mm512_cmp_ps_mask(sum[m][v], r, _CMP_NLE_UQ);
       bits |= std::uint64_t(hit) << (16 * v);
     }
@@ -58,15 +60,15 @@ void tile(const float* const* queries, const float* panel, std::int64_t d, const
 
 }  // namespace
 
-void scan_tile_f32_avx512(const float* const* queries, int n_queries, const float* panel, std::int64_t d,
+void scan_tile_f32_avx512(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                           const float* start, const float* reject, float* scores, std::uint64_t* hits) {
   switch (n_queries) {
-    case 1: return tile<1>(queries, panel, d, start, reject, scores, hits);
-    case 2: return tile<2>(queries, panel, d, start, reject, scores, hits);
-    case 3: return tile<3>(queries, panel, d, start, reject, scores, hits);
-    case 4: return tile<4>(queries, panel, d, start, reject, scores, hits);
-    case 5: return tile<5>(queries, panel, d, start, reject, scores, hits);
-    default: return tile<6>(queries, panel, d, start, reject, scores, hits);
+    case 1: return tile<1>(queries, panels, d, start, reject, scores, hits);
+    case 2: return tile<2>(queries, panels, d, start, reject, scores, hits);
+    case 3: return tile<3>(queries, panels, d, start, reject, scores, hits);
+    case 4: return tile<4>(queries, panels, d, start, reject, scores, hits);
+    case 5: return tile<5>(queries, panels, d, start, reject, scores, hits);
+    default: return tile<6>(queries, panels, d, start, reject, scores, hits);
   }
 }
 

@@ -5,7 +5,7 @@
 namespace gpurec::cpu {
 
 #define GPUREC_DECLARE_SCAN(isa)                                                                          \
-  void scan_tile_f32_##isa(const float* const* queries, int n_queries, const float* panel, std::int64_t d, \
+  void scan_tile_f32_##isa(const float* const* queries, int n_queries, const float* panels, std::int64_t d, \
                            const float* start, const float* reject, float* scores, std::uint64_t* hits)
 GPUREC_DECLARE_SCAN(serial);
 GPUREC_DECLARE_SCAN(avx2);

@@ -39,20 +39,28 @@ inline float next_down32(float v) {
   return v;
 }
 
-// The largest float32 that is not above v.
-inline float round_down32(double v) {
-  const float f = float(v);
-  return double(f) > v ? next_down32(f) : f;
-}
-
 // |x| from dot64(x, x), rounded to the safe side. The relative error of the sum, of the root and of the
 // factor itself is below (d/32 + 10) 2^-53.
 inline double norm_upper(double squares, std::int64_t d) {
   if (GPUREC_PLANTED(bounds_norm_nearest)) return std::sqrt(squares);
   return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 10) * kHalfUlp64));
 }
-inline double norm_lower(double squares, std::int64_t d) {
-  const double v = next_down(std::sqrt(squares) * (1.0 - (double(d) / 32 + 10) * kHalfUlp64));
+
+// The largest float32 that is not above v, the smallest that is not below it.
+inline float round_down32(double v) {
+  const float f = float(v);
+  return double(f) > v ? next_down32(f) : f;
+}
+inline float round_up32(double v) { return -round_down32(-v); }
+
+// Norms are kept as float32, rounded up; |x| lies between norm_lower(stored) and the stored value.
+// norm_upper errs by at most (d/16 + 22) 2^-53 and the rounding by 2^-23, together below 2^-22 for d < 2^29;
+// below the normal range the rounding errs by 2^-149. A norm beyond
+// float32 is stored as infinity.
+inline float stored_norm(double squares, std::int64_t d) { return round_up32(norm_upper(squares, d)); }
+inline double norm_lower(float stored) {
+  if (stored > std::numeric_limits<float>::max()) return double(std::numeric_limits<float>::max());
+  const double v = double(stored) * (1.0 - 0x1p-22) - 0x1p-148;
   return v > 0.0 ? v : 0.0;
 }
 
@@ -72,14 +80,13 @@ class Float32Bound {
         d_(d),
         query_squares_(query_squares),
         query_upper_(norm_upper(query_squares, d)),
-        query_lower_(norm_lower(query_squares, d)) {
+        query_lower_(norm_lower(stored_norm(query_squares, d))) {
     const double terms = double(d) + (euclidean_ ? 1 : 0);
     gamma_ = terms * kHalfUlp32 / (1.0 - terms * kHalfUlp32);
     if (GPUREC_PLANTED(bounds_gamma_half)) gamma_ *= 0.5;
     if (GPUREC_PLANTED(bounds_gamma_zero)) gamma_ = 0.0;
     // The two parts of the dot's slack that are proportional to |x|, and the constant part.
-    const double canonical = GPUREC_PLANTED(bounds_canonical_rounding_dropped) ? 0.0 : double(d) / 32 + 6;
-    linear_ = next_up((gamma_ + canonical * kHalfUlp64) * query_upper_);
+    linear_ = next_up((gamma_ + (double(d) / 32 + 6) * kHalfUlp64) * query_upper_);
     constant_ = double(d) * 0x1p-149 + 0x1p-1000;
     if (GPUREC_PLANTED(bounds_subnormal_term_dropped)) constant_ = 0.0;
   }
@@ -108,6 +115,11 @@ class Float32Bound {
   // The score that a scan value stands for.
   double estimate(float scanned) const {
     return euclidean_ ? 2.0 * double(scanned) - query_squares_ : double(scanned);
+  }
+
+  // L for an item of at most that norm; it grows with `scanned` and falls with `item_norm`.
+  float lower(float scanned, double item_norm) const {
+    return round32(next_down(estimate(scanned) - slack(item_norm)));
   }
 
   Interval interval(float scanned, double item_norm) const {

@@ -65,7 +65,6 @@ inline void prepare_row(const float* x, std::int64_t d, Metric metric, float* ou
     largest = std::fmax(largest, std::fabs(double(x[i])));
     constant = constant && x[i] == x[0];
   }
-  if (GPUREC_PLANTED(prepare_constant_missed)) constant = false;
   if (largest == 0.0 || (metric == Metric::pearson && constant)) {
     for (std::int64_t i = 0; i < d; ++i) out[i] = 0.0f;
     return;

@@ -1,19 +1,24 @@
-// Kernel `scan`: one tile of float32 dot products, at most kTileQueries queries against one panel of items.
+// Kernel `scan`: one tile of float32 dot products, at most kTileQueries queries against kTilePanels panels.
 //
-// A panel holds kPanelItems items, component-major: panel[i * kPanelItems + lane] is component i of an item.
-// For query m and lane j the tile computes start[j] + sum_i queries[m][i] * panel[i][j] in float32, stores
-// it at scores[m * kPanelItems + j], and sets bit j of hits[m] unless the value is <= reject[m] (so NaN hits).
-// Layout: panel and scores are 64-byte aligned; queries are rows of at least d floats, unaligned allowed.
+// A panel holds kPanelItems items, component-major: panel[i * kPanelItems + lane] is component i of an item, so a
+// component of all its items is one cache line and an item can be had back from d lines that lie side by side.
+// For query m and item j of the tile's kTileItems the tile computes start[j] + sum_i queries[m][i] * item_j[i] in
+// float32, stores it at scores[m * kTileItems + j], and sets bit j of hits[m] unless the value is <= reject[m]
+// (so NaN hits).
+// Layout: panels lie one after another, d * kPanelItems floats each; scores are 64-byte aligned, panels, start and
+// queries (rows of at least d floats) may be unaligned, which costs time where they are.
 // Bytes read: 4 per item component and tile; arithmetic: kTileQueries multiply-adds per component read.
 #pragma once
 #include <cstdint>
 
 namespace gpurec {
 
-constexpr int kPanelItems = 64;
+constexpr int kPanelItems = 16;
+constexpr int kTilePanels = 4;
+constexpr int kTileItems = kPanelItems * kTilePanels;
 constexpr int kTileQueries = 6;
 
-using ScanTile = void (*)(const float* const* queries, int n_queries, const float* panel, std::int64_t d,
+using ScanTile = void (*)(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                           const float* start, const float* reject, float* scores, std::uint64_t* hits);
 
 }  // namespace gpurec

@@ -18,16 +18,16 @@ struct FiltersView {
 
 // Counts of the work done, summed over queries.
 struct SearchStats {
-  std::int64_t pruned = 0;               // scanned items that never entered a buffer
+  std::int64_t scanned = 0;              // items whose scan value was compared with a threshold
   std::int64_t panels_skipped = 0;       // (query, panel) pairs that norms ruled out
-  std::int64_t candidates = 0;           // items that entered a buffer
+  std::int64_t candidates = 0;           // items that entered a list, so that scanned - candidates were pruned
   std::int64_t compressions = 0;         // times a buffer was thinned
   std::int64_t ties_at_threshold = 0;    // items left out that score the same as the k-th answer
   std::int64_t canonical_fallbacks = 0;  // (query, panel) pairs scored canonically
   std::int64_t rescored = 0;             // canonical scores computed for candidates
 
   void add(const SearchStats& other) {
-    pruned += other.pruned;
+    scanned += other.scanned;
     panels_skipped += other.panels_skipped;
     candidates += other.candidates;
     compressions += other.compressions;

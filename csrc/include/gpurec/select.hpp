@@ -1,10 +1,22 @@
-// Kernel `select`: the first index in [from, n) whose value lies above a threshold, n where there is none.
-// NaN is above nothing. Reads 4 bytes a value; the array may be unaligned.
+// Kernel `select`: what a threshold does to lists of values, per ISA. Arrays may be unaligned; values are finite
+// unless said otherwise.
 #pragma once
 #include <cstdint>
 
 namespace gpurec {
 
+// The first index in [from, n) whose value lies above a threshold, n where there is none; NaN is above nothing.
 using FindAbove = std::int64_t (*)(const float* values, std::int64_t from, std::int64_t n, float threshold);
+
+// The k-th largest of n values, 1 <= k <= n.
+using KthLargest = float (*)(const float* values, std::int64_t n, std::int64_t k);
+
+// Moves the (value, position) pairs whose value is not <= threshold to the front, in order; returns how many.
+using KeepAbove = std::int64_t (*)(float* values, std::uint32_t* positions, std::int64_t n, float threshold);
+
+// Appends scores[j] and first + j for each set bit j, in order; returns how many. May write 64 places past
+// the last one that counts.
+using AppendHits = int (*)(const float* scores, std::uint32_t first, std::uint64_t bits, float* values,
+                           std::uint32_t* positions);
 
 }  // namespace gpurec

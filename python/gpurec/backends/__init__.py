@@ -10,13 +10,14 @@ from contextvars import ContextVar
 from functools import cache
 
 from ..errors import BackendUnavailableError
-from .base import METRICS, Backend, Filters, RowSets
+from .base import METRICS, Backend, Filters, Index, RowSets
 from .environment import strict_floats
 
 __all__ = [
     "METRICS",
     "Backend",
     "Filters",
+    "Index",
     "RowSets",
     "available",
     "get",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-__all__ = ["METRICS", "Backend", "Filters", "RowSets"]
+__all__ = ["METRICS", "Backend", "Filters", "Index", "RowSets"]
 
 METRICS = ("dot", "cosine", "pearson", "euclidean")
 
@@ -55,6 +55,43 @@ class Filters:
     deny: tuple[RowSets, ...] = ()
 
 
+class Index(Protocol):
+    """Items made ready for `Backend.search`; a change makes another one, which shares what it can.
+
+    Public rows are for ever: a row without an item is never returned, and may get one again.
+    """
+
+    @property
+    def d(self) -> int:
+        """Components of an item."""
+        ...
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory held, in bytes."""
+        ...
+
+    def with_items(self, items: np.ndarray, rows: np.ndarray, n_rows: int) -> Index:
+        """An index of `n_rows` public rows in which row rows[i] has item i; rows are distinct."""
+        ...
+
+    def without(self, rows: np.ndarray) -> Index:
+        """An index in which these rows have no items."""
+        ...
+
+    def compacted(self) -> Index:
+        """An index of the same items without the room that removed ones took."""
+        ...
+
+    def items_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Prepared items of rows, float32 (len(rows), d), and whether each row has one, bool (len(rows),)."""
+        ...
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Arrays from which `Backend.index_of_tensors` makes the index again."""
+        ...
+
+
 class Backend(Protocol):
     """One place to compute. Matrices are float32, C order, finite; `k >= 1`; rows are int64."""
 
@@ -85,17 +122,41 @@ class Backend(Protocol):
         items: np.ndarray,
         metric: str,
         active: np.ndarray | None = None,
-        n_queries: int | None = None,
-    ) -> Any:
-        """Make items (raw, not prepared) ready for `search`; the result has `n_bytes`.
+    ) -> Index:
+        """Make items (raw, not prepared) ready for `search`; rows where `active` is False have no item."""
+        ...
 
-        Rows where `active` is False never appear. `n_queries` tells that only so many queries will come.
+    def index_of_tensors(self, tensors: dict[str, np.ndarray], metric: str, n_rows: int) -> Index:
+        """The index that `Index.tensors` of any backend described; arrays may lie in a mapped file.
+
+        Raises ValueError or KeyError for tensors that describe no index.
         """
+        ...
+
+    def search_above(
+        self, index: Index, queries: np.ndarray, threshold: np.float32, k: int, most: int, filters: Filters
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Items that score at least `threshold`, at most k a query: (indptr, rows, scores) as in `Matches`.
+
+        Raises OverflowError where there are more than `most` in all.
+        """
+        ...
+
+    def score_top_k(
+        self,
+        queries: np.ndarray,
+        items: np.ndarray,
+        k: int,
+        metric: str,
+        filters: Filters,
+        hint: RowSets | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same as `search` on an index of these raw items, made or not as is cheaper."""
         ...
 
     def search(
         self,
-        index: Any,
+        index: Index,
         queries: np.ndarray,
         k: int,
         filters: Filters,

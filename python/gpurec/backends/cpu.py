@@ -11,6 +11,7 @@ from .._native import cpu as native
 from .._native import missing
 from ..errors import BackendUnavailableError
 from .base import Filters, RowSets
+from .panels import PANEL_ITEMS
 
 __all__ = ["CpuBackend", "available_isas"]
 
@@ -101,19 +102,69 @@ class CpuBackend:
     def sgd_epoch(self, *arrays: np.ndarray, **rates: float) -> float:
         return native.sgd_epoch(*arrays, **rates)
 
-    def build_index(
+    def build_index(self, items: np.ndarray, metric: str, active: np.ndarray | None = None) -> CpuIndex:
+        index = CpuIndex(native.empty_table(items.shape[1], metric), metric, self)
+        if active is None:
+            return index.with_items(items, np.arange(len(items)), len(items))
+        rows = np.flatnonzero(active)
+        return index.with_items(items[rows], rows, len(items))
+
+    def index_of_tensors(self, tensors: dict[str, np.ndarray], metric: str, n_rows: int) -> CpuIndex:
+        rows = tensors["row_of"]
+        if "items" in tensors:
+            items = np.ascontiguousarray(tensors["items"])
+            if len(items) != len(rows) or len(np.unique(rows)) != len(rows):
+                raise ValueError("items without a row of their own")
+            empty = native.empty_table(items.shape[1], metric)
+            table = empty.with_items(items, np.ascontiguousarray(rows), n_rows, self.isa, self.n_threads)
+        elif len(rows) == 0:
+            table = native.empty_table(tensors["panels"].shape[1], metric)
+            nothing = np.empty((0, table.d), np.float32)
+            table = table.with_items(nothing, rows, n_rows, self.isa, self.n_threads)
+        else:
+            table = native.table_of_arrays(
+                metric, n_rows, tensors["panels"], tensors["norms"], rows, tensors.get("starts")
+            )
+        return CpuIndex(table, metric, self)
+
+    def search_above(
         self,
+        index: CpuIndex,
+        queries: np.ndarray,
+        threshold: np.float32,
+        k: int,
+        most: int,
+        filters: Filters,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        try:
+            return native.search_above(
+                index.table,
+                self.prepare_rows(queries, index.metric),
+                float(threshold),
+                k,
+                most,
+                *_permits(_gathered(filters, len(queries))),
+                self.isa,
+                self.n_threads,
+            )
+        except ValueError as error:
+            if str(error) != "too many":
+                raise
+            raise OverflowError("too many") from None
+
+    def score_top_k(
+        self,
+        queries: np.ndarray,
         items: np.ndarray,
+        k: int,
         metric: str,
-        active: np.ndarray | None = None,
-        n_queries: int | None = None,
-    ) -> CpuIndex:
-        mask = None if active is None else np.ascontiguousarray(active).view(np.uint8)
-        with_panels = n_queries is None or n_queries >= _QUERIES_WORTH_PANELS
-        table = native.build_table(
-            self.prepare_rows(items, metric), metric, mask, with_panels, self.isa, self.n_threads
-        )
-        return CpuIndex(table, metric)
+        filters: Filters,
+        hint: RowSets | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if len(queries) >= _QUERIES_WORTH_PANELS:
+            return self.search(self.build_index(items, metric), queries, k, filters, hint)
+        q, x = self.prepare_rows(queries, metric), self.prepare_rows(items, metric)
+        return native.search_rows(x, metric, q, k, *_permits(filters), self.isa, self.n_threads)[:2]
 
     def search(
         self,
@@ -124,20 +175,11 @@ class CpuBackend:
         hint: RowSets | None = None,
         stats: dict[str, int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        mask, allow = filters.mask, filters.allow
-        if mask is not None and allow is None:
-            permitted = np.flatnonzero(mask)
-            if len(permitted) * _GATHER_COST < len(mask):
-                allow = RowSets(
-                    np.array([0, len(permitted)], np.int64), permitted, np.zeros(len(queries), np.int64)
-                )
         rows, scores, counts = native.search(
             index.table,
             self.prepare_rows(queries, index.metric),
             k,
-            None if mask is None else mask.view(np.uint8),
-            None if allow is None else _parts(allow),
-            [_parts(sets) for sets in filters.deny],
+            *_permits(_gathered(filters, len(queries))),
             None if hint is None else _parts(hint),
             self.isa,
             self.n_threads,
@@ -149,17 +191,74 @@ class CpuBackend:
 
 
 class CpuIndex:
-    """Items in panels, and the metric that their queries need preparing for."""
+    """Items in panels, and the metric that they and their queries are prepared for."""
 
-    def __init__(self, table: Any, metric: str) -> None:
+    def __init__(self, table: Any, metric: str, backend: CpuBackend) -> None:
         self.table = table
         self.metric = metric
+        self._backend = backend
+
+    @property
+    def d(self) -> int:
+        """Components of an item."""
+        return self.table.d
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the panels and of prepared rows that are not the caller's."""
-        prepared = self.table.rows.nbytes if self.metric in ("cosine", "pearson") else 0
-        return self.table.n_bytes + prepared
+        """Memory of the panels and of what goes with them."""
+        return self.table.n_bytes
+
+    def with_items(self, items: np.ndarray, rows: np.ndarray, n_rows: int) -> CpuIndex:
+        """An index of `n_rows` public rows in which row rows[i] has item i."""
+        prepared = self._backend.prepare_rows(items, self.metric)
+        isa, n_threads = self._backend.isa, self._backend.n_threads
+        return self._of(self.table.with_items(prepared, rows.astype(np.uint32), n_rows, isa, n_threads))
+
+    def without(self, rows: np.ndarray) -> CpuIndex:
+        """An index in which these rows have no items."""
+        return self._of(self.table.without(rows.astype(np.uint32)))
+
+    def compacted(self) -> CpuIndex:
+        """An index of the same items in one run of panels."""
+        return self._of(self.table.compacted(self._backend.isa, self._backend.n_threads))
+
+    def items_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Prepared items of rows, and whether each row has one."""
+        return self.table.items_of(rows.astype(np.uint32))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The panels as they are scanned, and what goes with them."""
+        if self.table.n_active == 0:
+            return {
+                "panels": np.empty((0, self.table.d, PANEL_ITEMS), np.float32),
+                "norms": np.empty(0, np.float32),
+                "row_of": np.empty(0, np.uint32),
+            }
+        return self.compacted().table.arrays()
+
+    def _of(self, table: Any) -> CpuIndex:
+        return CpuIndex(table, self.metric, self._backend)
+
+
+def _gathered(filters: Filters, n_queries: int) -> Filters:
+    """A mask that permits few items as an allow list, so that only those are scored."""
+    mask = filters.mask
+    if mask is None or filters.allow is not None:
+        return filters
+    if np.count_nonzero(mask) * _GATHER_COST >= len(mask):
+        return filters
+    rows = np.flatnonzero(mask)
+    allow = RowSets(np.array([0, len(rows)], np.int64), rows, np.zeros(n_queries, np.int64))
+    return Filters(None, allow, filters.deny)
+
+
+def _permits(filters: Filters) -> tuple:
+    """Mask, allow and deny as the native module takes them."""
+    return (
+        None if filters.mask is None else filters.mask.view(np.uint8),
+        None if filters.allow is None else _parts(filters.allow),
+        [_parts(sets) for sets in filters.deny],
+    )
 
 
 def _parts(sets: RowSets) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import Filters, RowSets
+from .panels import items_of_panels
 from .reference_sgd import sgd_epoch
 
 __all__ = [
@@ -221,9 +222,45 @@ class ReferenceIndex:
     active: np.ndarray | None
 
     @property
+    def d(self) -> int:
+        """Components of an item."""
+        return self.items.shape[1]
+
+    @property
     def n_bytes(self) -> int:
         """Memory of the widened rows."""
         return self.items.nbytes
+
+    def with_items(self, items: np.ndarray, rows: np.ndarray, n_rows: int) -> ReferenceIndex:
+        """An index of `n_rows` public rows in which row rows[i] has item i."""
+        more = n_rows - len(self.items)
+        table = np.concatenate([self.items, np.zeros((more, self.items.shape[1]))])
+        active = np.concatenate([self._has_item(), np.zeros(more, dtype=np.bool_)])
+        table[rows] = prepare_rows(items, self.metric)
+        active[rows] = True
+        return ReferenceIndex(table, self.metric, active)
+
+    def without(self, rows: np.ndarray) -> ReferenceIndex:
+        """An index in which these rows have no items."""
+        active = self._has_item().copy()
+        active[rows] = False
+        return ReferenceIndex(self.items, self.metric, active)
+
+    def compacted(self) -> ReferenceIndex:
+        """The index itself: nothing takes room."""
+        return self
+
+    def items_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Prepared items of rows, and whether each row has one."""
+        return self.items[rows].astype(np.float32), self._has_item()[rows]
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Items as they are scored, and the rows that have one."""
+        rows = np.flatnonzero(self._has_item())
+        return {"items": self.items[rows].astype(np.float32), "row_of": rows.astype(np.uint32)}
+
+    def _has_item(self) -> np.ndarray:
+        return np.ones(len(self.items), dtype=np.bool_) if self.active is None else self.active
 
 
 class ReferenceBackend:
@@ -264,10 +301,55 @@ class ReferenceBackend:
         items: np.ndarray,
         metric: str,
         active: np.ndarray | None = None,
-        n_queries: int | None = None,
     ) -> ReferenceIndex:
-        """Make raw items ready for `search`; rows where `active` is False never appear."""
+        """Make raw items ready for `search`; rows where `active` is False have no item."""
         return ReferenceIndex(prepare_rows(items, metric).astype(np.float64), metric, active)
+
+    def index_of_tensors(self, tensors: dict[str, np.ndarray], metric: str, n_rows: int) -> ReferenceIndex:
+        """The index that `tensors` of any backend described."""
+        rows = tensors["row_of"]
+        items = tensors["items"] if "items" in tensors else items_of_panels(tensors["panels"], len(rows))
+        if items.shape[0] != len(rows) or len(np.unique(rows)) != len(rows) or (rows >= n_rows).any():
+            raise ValueError("items without a row of their own")
+        table = np.zeros((n_rows, items.shape[1]))
+        active = np.zeros(n_rows, dtype=np.bool_)
+        table[rows], active[rows] = items, True
+        return ReferenceIndex(table, metric, active)
+
+    def search_above(
+        self,
+        index: ReferenceIndex,
+        queries: np.ndarray,
+        threshold: np.float32,
+        k: int,
+        most: int,
+        filters: Filters,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All items that score at least `threshold`, at most k a query, best first."""
+        n_items = len(index.items)
+        found = []
+        for i, query in enumerate(prepare_rows(queries, index.metric)):
+            scores = _score_all(query, index)
+            rows = np.flatnonzero(permitted(filters, i, n_items, index.active) & (scores >= threshold))
+            best, best_scores = best_rows(scores[rows], rows, min(k, max(len(rows), 1)))
+            found.append((best[best >= 0], best_scores[best >= 0]))
+        indptr = np.cumsum([0, *(len(rows) for rows, _ in found)], dtype=np.int64)
+        if indptr[-1] > most:
+            raise OverflowError("too many")
+        rows = np.concatenate([rows for rows, _ in found] or [np.empty(0, np.int64)])
+        return indptr, rows, np.concatenate([scores for _, scores in found] or [np.empty(0, np.float32)])
+
+    def score_top_k(
+        self,
+        queries: np.ndarray,
+        items: np.ndarray,
+        k: int,
+        metric: str,
+        filters: Filters,
+        hint: RowSets | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best k items of each raw query among raw items."""
+        return self.search(self.build_index(items, metric), queries, k, filters, hint)
 
     def search(
         self,

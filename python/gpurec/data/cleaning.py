@@ -229,7 +229,8 @@ def resolve_duplicates(interactions: Interactions, how: str = "last") -> tuple[I
     if how == "error" and dropped:
         place = order[np.argmin(ends)]
         pair = tuple(
-            m.ids([r[place]]).tolist()[0] for m, r in ((interactions.user_map, users), (interactions.item_map, items))
+            m.ids([r[place]]).tolist()[0]
+            for m, r in ((interactions.user_map, users), (interactions.item_map, items))
         )
         raise ValueError(
             f"[clean] expected one record for each user and item, got {dropped} more, the first for user "

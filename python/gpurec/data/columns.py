@@ -259,7 +259,7 @@ def one_a_record(values: Any) -> Any:
 
 
 def integer_column(name: str, values: Any, n: int) -> np.ndarray:
-    """Whole numbers as int64, shape (n,); anything else is a ValueError or TypeError that names the column."""
+    """Whole numbers as int64, shape (n,); anything else is an error that names the column."""
     values = np.asarray(values)
     if values.shape != (n,):
         raise ValueError(f"[interactions] expected {name} of shape ({n},), got {values.shape}")

@@ -1,27 +1,37 @@
-"""`ItemIndex`: items made ready once and searched many times."""
+"""`ItemIndex`: items made ready once, searched many times, and changed while they are searched."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .. import artifacts
-from ..backends import Backend, select, strict_floats
-from ..errors import ArtifactError
-from ..ops.arguments import as_float32, as_k, as_matrix, as_metric, as_precision, check_result_size
+from .. import config
+from ..backends import Backend, Filters, select, strict_floats
+from ..errors import UnknownIdError
+from ..ops.arguments import (
+    as_k,
+    as_matrix,
+    as_metric,
+    as_precision,
+    as_threshold,
+    check_result_size,
+)
 from ..ops.filters import as_filters, as_hint
-from ..types import IdMap, TopK
+from ..types import IdMap, Matches, TopK
+from .arguments import as_boost, as_rows
+from .changes import IndexChanges
+from .storage import read_index, write_index
+from .versions import IndexVersion, scanned_metric, with_column
 
 __all__ = ["ItemIndex"]
 
-_KIND = "gpurec.item_index"
 
-
-class ItemIndex:
-    """Items packed for exact search: sorted by norm, in panels, on one backend.
+class ItemIndex(IndexChanges):
+    """Items packed for exact search, which serving code can keep and change.
 
     Parameters
     ----------
@@ -31,6 +41,8 @@ class ItemIndex:
         "euclidean" scores by the negative squared distance.
     ids : sequence of hashable, optional
         External ids, one an item; answers then carry them.
+    boost : array, shape (n_items,), optional
+        Added to every score of an item, after preparation; not with "euclidean".
     precision : {"auto", "fp32"}
         Arithmetic of the scan. Changes the speed, never an answer.
     on_invalid : {"raise", "drop"}
@@ -42,15 +54,22 @@ class ItemIndex:
     Raises
     ------
     ValueError
-        If the shape does not fit, an item is not finite, or an id stands twice.
+        If the shape does not fit, an item is not finite, an id stands twice, or `boost` meets "euclidean".
     TypeError
         If the dtype is not one of numbers.
 
     Notes
     -----
-    Building costs one pass over the items and a sort of their norms. Memory: the items, their panels (as
-    large again), for cosine and Pearson the prepared rows, and 12 bytes an item; `nbytes` tells.
-    Searching is safe from any number of threads.
+    Public rows are for ever: `append` gives new ones, `remove` leaves one that is never returned nor given
+    to another item, `update` brings a removed one back. `version` grows by one a change, and each answer
+    carries the version that gave it.
+
+    Any number of threads may search while one changes the index (changes wait for one another). A search
+    reads one version from beginning to end and never waits for a change; design 0005 tells how.
+
+    Building costs one pass over the items and a sort of their norms; appended items go into a segment of
+    their own, and segments are merged as they grow, so that a row is moved a few times in its life.
+    Memory on `cpu`: one float32 copy of the items and 12 bytes an item (16 for "euclidean"); `nbytes` tells.
 
     Examples
     --------
@@ -66,59 +85,75 @@ class ItemIndex:
         *,
         metric: str = "dot",
         ids: Sequence[Any] | np.ndarray | IdMap | None = None,
+        boost: Any = None,
         precision: str = "auto",
         on_invalid: str = "raise",
         backend: str | Backend | None = None,
     ) -> None:
         if on_invalid not in ("raise", "drop"):
             raise ValueError(f"[ItemIndex] expected on_invalid of 'raise' or 'drop', got {on_invalid!r}")
-        drop = on_invalid == "drop"
-        rows = as_matrix(items, "items", "ItemIndex", finite=not drop)
-        if np.may_share_memory(rows, as_float32(items, "items", "ItemIndex")):
-            rows = rows.copy()
-        self._make(rows, metric, precision, backend)
+        metric = as_metric(metric, "ItemIndex")
+        rows = as_matrix(items, "items", "ItemIndex", finite=on_invalid != "drop")
         if ids is not None:
-            self.ids = ids if isinstance(ids, IdMap) else IdMap(ids)
-            if len(self.ids) != len(rows):
-                raise ValueError(f"[ItemIndex] expected {len(rows)} ids, one an item, got {len(self.ids)}")
-
-    def _make(self, rows: np.ndarray, metric: str, precision: str, backend: str | Backend | None) -> None:
-        self.metric = as_metric(metric, "ItemIndex")
-        self.precision = as_precision(precision, "ItemIndex")
-        self.ids: IdMap | None = None
-        self.version = 0
-        self._rows = rows
-        self._active = np.isfinite(rows).all(axis=1)
-        self._backend = select(backend)
-        self._index = self._backend.build_index(
-            rows, self.metric, None if self._active.all() else self._active
+            ids = ids.copy() if isinstance(ids, IdMap) else IdMap(ids)
+            if len(ids) != len(rows):
+                raise ValueError(f"[ItemIndex] expected {len(rows)} ids, one an item, got {len(ids)}")
+        boosts = None if boost is None else as_boost(boost, len(rows), metric, "ItemIndex")
+        chosen = select(backend)
+        active = np.isfinite(rows).all(axis=1)
+        index = chosen.build_index(
+            rows[:0] if boosts is None else with_column(rows[:0], 0.0), scanned_metric(metric)
+        )
+        empty = IndexVersion(chosen, metric, index, 0, 0, 0, boosts is not None)
+        at = np.flatnonzero(active)
+        kept = empty.items(rows if len(at) == len(rows) else rows[at], None if boosts is None else boosts[at])
+        self._start(
+            replace(empty, index=index.with_items(kept, at, len(rows)), n_rows=len(rows), n_active=len(at)),
+            as_precision(precision, "ItemIndex"),
+            ids,
         )
 
     @property
+    def metric(self) -> str:
+        """The metric of the scores."""
+        return self._now.metric
+
+    @property
+    def ids(self) -> IdMap | None:
+        """External ids by row, None where the index has none; not to be changed."""
+        return self._ids
+
+    @property
     def n_items(self) -> int:
-        """Number of public rows, dropped ones included."""
-        return len(self._rows)
+        """Number of public rows, dropped and removed ones included."""
+        return self._now.n_rows
 
     @property
     def n_active(self) -> int:
         """Number of items that a search can return."""
-        return int(self._active.sum())
+        return self._now.n_active
+
+    @property
+    def version(self) -> int:
+        """Number of changes since the index was made."""
+        return self._now.number
 
     @property
     def d(self) -> int:
-        """Components of an item."""
-        return self._rows.shape[1]
+        """Components of an item, the boost not counted."""
+        return self._now.index.d - self._now.boosted
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes, external ids not counted."""
-        return self._rows.nbytes + self._active.nbytes + self._index.n_bytes
+        return self._now.index.n_bytes
 
     def __len__(self) -> int:
         return self.n_items
 
     def __repr__(self) -> str:
-        return f"ItemIndex({self.n_items} items, d={self.d}, {self.metric}, on {self._backend.name})"
+        now = self._now
+        return f"ItemIndex({now.n_rows} items, d={self.d}, {now.metric}, on {now.backend.name})"
 
     @strict_floats()
     def search(
@@ -161,14 +196,14 @@ class ItemIndex:
         >>> index.search([[1.0, 2.0]], k=2, exclude=[[0]]).rows.tolist()
         [[2, 1]]
         """
-        rows, scores = self._search(
-            queries, k, exclude=exclude, allow=allow, deny=deny, hint=hint, stats=None
-        )
-        return TopK(rows, scores, self.version, None if self.ids is None else self._ids_of(rows))
+        now = self._now
+        q = as_matrix(queries, "queries", "search", n_columns=now.index.d - now.boosted)
+        return self._top_k(now, now.queries(q), k, exclude=exclude, allow=allow, deny=deny, hint=hint)
 
-    def _search(
+    def _top_k(
         self,
-        queries: Any,
+        now: IndexVersion,
+        prepared: np.ndarray,
         k: int,
         *,
         exclude: Any = None,
@@ -176,41 +211,151 @@ class ItemIndex:
         deny: Any = None,
         hint: Any = None,
         stats: dict[str, int] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> TopK:
         k = as_k(k, "search")
-        q = as_matrix(queries, "queries", "search", n_columns=self.d)
-        check_result_size(len(q), k, "search")
-        filters = as_filters(len(q), self.n_items, exclude, allow, deny, op="search")
-        hints = as_hint(hint, len(q), self.n_items, op="search")
-        return self._backend.search(self._index, q, k, filters, hints, stats)
+        check_result_size(len(prepared), k, "search")
+        filters = as_filters(len(prepared), now.n_rows, exclude, allow, deny, op="search")
+        hints = as_hint(hint, len(prepared), now.n_rows, op="search")
+        rows, scores = now.backend.search(now.index, prepared, k, filters, hints, stats)
+        return TopK(rows, scores, now.number, self._ids_of(rows))
 
-    def _ids_of(self, rows: np.ndarray) -> np.ndarray:
-        found = rows >= 0
-        ids = np.full(rows.shape, None, dtype=object)
-        ids[found] = self.ids.ids(rows[found])
-        return ids
+    @strict_floats()
+    def search_above(
+        self,
+        queries: Any,
+        threshold: float,
+        *,
+        max_results: int | None = None,
+        exclude: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> Matches:
+        """Every item that scores at least `threshold`, higher score first, equal ones by smaller row.
 
-    def get(self, rows: Any) -> np.ndarray:
-        """Item vectors of public rows, float32, shape (len(rows), d), as they were given.
+        Parameters
+        ----------
+        queries : array, shape (n_queries, d) or (d,)
+        threshold : float
+            Compared with the canonical float32 scores; -inf asks for everything.
+        max_results : int, optional
+            Only so many of the best a query.
+        exclude, allow, deny : optional
+            As in `search`.
+
+        Returns
+        -------
+        Matches
+            Ragged: query i has places indptr[i] to indptr[i + 1] - 1.
 
         Raises
         ------
         ValueError
-            If a row is outside 0..n_items-1.
+            If the threshold is NaN, more items match than the byte limit allows, or as in `search`.
+        TypeError
+            If a dtype is not one of numbers.
 
         Examples
         --------
-        >>> ItemIndex([[3.0, 4.0], [0.0, 1.0]], metric="cosine").get([1]).tolist()
+        >>> index = ItemIndex([[3.0, 4.0], [0.0, 1.0], [5.0, 3.0]])
+        >>> index.search_above([[1.0, 2.0]], 11.0).rows.tolist()
+        [0, 2]
+        """
+        now = self._now
+        q = as_matrix(queries, "queries", "search_above", n_columns=now.index.d - now.boosted)
+        floor = as_threshold(threshold, "search_above")
+        k = max(now.n_active, 1) if max_results is None else as_k(max_results, "search_above")
+        filters: Filters = as_filters(len(q), now.n_rows, exclude, allow, deny, op="search_above")
+        most = config.max_result_bytes() // 12
+        try:
+            found = now.backend.search_above(now.index, now.queries(q), floor, k, most, filters)
+        except OverflowError:
+            raise ValueError(
+                f"[search_above] expected at most {most} matches in all, got more; raise the threshold, give "
+                "max_results, or set GPUREC_MAX_RESULT_BYTES"
+            ) from None
+        indptr, rows, scores = found
+        return Matches(indptr, rows, scores, now.number, self._ids_of(rows))
+
+    @strict_floats()
+    def search_ids(
+        self,
+        ids: Sequence[Any] | np.ndarray,
+        k: int,
+        *,
+        include_self: bool = False,
+        exclude: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> TopK:
+        """Best k items of each item named by its id, its own vector being the query.
+
+        Parameters
+        ----------
+        ids : sequence of hashable
+            External ids; rows where the index has none.
+        k : int
+        include_self : bool
+            Whether an item may be its own answer; needs `exclude` to be None where False.
+        exclude, allow, deny : optional
+            As in `search`.
+
+        Returns
+        -------
+        TopK
+
+        Raises
+        ------
+        UnknownIdError
+            If an id has no item.
+        ValueError
+            As in `search`.
+
+        Examples
+        --------
+        >>> index = ItemIndex([[3, 4], [0, 1], [5, 3]], ids=["a", "b", "c"], metric="cosine")
+        >>> index.search_ids(["a"], k=1).ids.tolist()
+        [['c']]
+        """
+        now = self._now
+        rows = self._rows_of(ids) if self._ids is not None else as_rows(ids, now.n_rows, "search_ids")
+        items, found = now.index.items_of(rows)
+        if not found.all():
+            raise UnknownIdError(
+                f"[search_ids] expected ids of items, got removed {ids[int(np.argmin(found))]!r}"
+            )
+        if not include_self:
+            if exclude is not None:
+                raise ValueError("[search_ids] expected exclude with include_self=True, got it without")
+            exclude = (np.arange(len(rows) + 1), rows)
+        d = now.index.d - now.boosted
+        return self._top_k(
+            now, now.queries(items[:, :d], prepared=True), k, exclude=exclude, allow=allow, deny=deny
+        )
+
+    def get(self, rows: Any) -> np.ndarray:
+        """Items of public rows as the index scores them, float32, shape (len(rows), d).
+
+        For "dot" and "euclidean" these are the items as they were given, for "cosine" and "pearson" the
+        prepared ones, of length one. Boosts are left out.
+
+        Raises
+        ------
+        ValueError
+            If a row is outside 0..n_items-1, or has no item.
+
+        Examples
+        --------
+        >>> ItemIndex([[3.0, 4.0], [0.0, 2.0]], metric="cosine").get([1]).tolist()
         [[0.0, 1.0]]
         """
-        wanted = np.atleast_1d(np.asarray(rows))
-        if wanted.size == 0:
-            return np.empty((0, self.d), np.float32)
-        if wanted.dtype.kind not in "iu":
-            raise TypeError(f"[get] expected rows of an integer dtype, got {wanted.dtype}")
-        if wanted.min() < 0 or wanted.max() >= self.n_items:
-            raise ValueError(f"[get] expected rows in 0..{self.n_items - 1}")
-        return self._rows[wanted]
+        now = self._now
+        wanted = as_rows(rows, now.n_rows, "get")
+        items, found = now.index.items_of(wanted)
+        if not found.all():
+            raise ValueError(
+                f"[get] expected rows that have an item, got removed row {wanted[np.argmin(found)]}"
+            )
+        return np.ascontiguousarray(items[:, : now.index.d - now.boosted])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index as an artefact, replacing an older one at once or not at all.
@@ -223,48 +368,39 @@ class ItemIndex:
         ...     len(ItemIndex.load(folder + "/films"))
         1
         """
-        tensors = {"items": self._rows}
-        meta: dict[str, Any] = {"metric": self.metric, "precision": self.precision, "version": self.version}
-        if self.ids is not None:
-            id_tensors, meta["ids"] = artifacts.ids_to_tensors("ids", self.ids)
-            tensors.update(id_tensors)
-        artifacts.write_artifact(path, _KIND, tensors, meta)
+        with self._changing:
+            now, ids = self._now, None if self._ids is None else self._ids.copy()
+        write_index(path, now, self.precision, ids)
 
     @classmethod
     @strict_floats()
     def load(
         cls, path: str | os.PathLike[str], mmap: bool = False, *, backend: str | Backend | None = None
     ) -> ItemIndex:
-        """Read a saved index; the panels are made anew, so that any backend and ISA can take over.
+        """Read a saved index.
 
         Parameters
         ----------
         path : path
         mmap : bool
-            Map the items from the file instead of reading them; their hash is then not checked.
+            Search the items where they lie in the file: nothing is read until it is needed, processes share
+            the pages, and the hash is checked only by `artifacts`' `verify`. Changes stay in memory.
         backend : str or Backend, optional
 
         Raises
         ------
         ArtifactError
             If the artefact is damaged, not an index, or from a newer version.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     ItemIndex([[3.0], [4.0]]).save(folder + "/films")
+        ...     ItemIndex.load(folder + "/films", mmap=True).search([[1.0]], 1).rows.tolist()
+        [[1]]
         """
-        artifact = artifacts.read_artifact(path, _KIND, mmap=mmap)
-        try:
-            items, meta = artifact.tensors["items"], artifact.meta
-            if items.ndim != 2 or items.dtype != np.float32 or items.shape[1] == 0:
-                raise ValueError(f"items of shape {items.shape} and dtype {items.dtype}")
-            if type(meta["version"]) is not int or meta["version"] < 0:
-                raise ValueError(f"version {meta['version']!r}")
-            index = cls.__new__(cls)
-            index._make(np.ascontiguousarray(items), meta["metric"], meta["precision"], backend)
-            index.version = meta["version"]
-            if "ids" in meta:
-                index.ids = artifacts.ids_from_tensors("ids", artifact.tensors, meta["ids"])
-                if len(index.ids) != index.n_items:
-                    raise ValueError(f"{len(index.ids)} ids for {index.n_items} items")
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, ArtifactError):
-                raise
-            raise ArtifactError(f"[artifact] {os.fspath(path)} is not a valid index: {error}") from error
+        version, precision, ids = read_index(path, select(backend), mmap)
+        index = cls.__new__(cls)
+        index._start(version, precision, ids)
         return index

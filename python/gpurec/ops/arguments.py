@@ -114,3 +114,15 @@ def check_result_size(n_queries: int, k: int, op: str) -> None:
             f"[{op}] expected a result of at most {limit} bytes, got {n_queries} queries x k = {k} "
             f"({n_queries * k * 12} bytes); ask for fewer at a time or set GPUREC_MAX_RESULT_BYTES"
         )
+
+
+def as_threshold(threshold: Any, op: str) -> np.float32:
+    """The smallest float32 that is not below the threshold: a float32 score reaches both or neither."""
+    if isinstance(threshold, (bool, np.bool_)) or not isinstance(threshold, (int, float, np.number)):
+        raise TypeError(f"[{op}] expected a number as threshold, got {type(threshold).__name__}")
+    value = float(threshold)
+    if value != value:
+        raise ValueError(f"[{op}] expected a threshold that is a number, got NaN")
+    with np.errstate(over="ignore"):
+        rounded = np.float32(value)
+    return rounded if float(rounded) >= value else np.nextafter(rounded, np.float32(np.inf))

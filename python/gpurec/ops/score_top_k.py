@@ -84,7 +84,5 @@ def score_top_k(
     check_result_size(len(q), k, "score_top_k")
     filters = as_filters(len(q), len(x), exclude, allow, deny, op="score_top_k")
     hints = as_hint(hint, len(q), len(x), op="score_top_k")
-    chosen = select(backend)
-    index = chosen.build_index(x, metric, n_queries=len(q))
-    rows, scores = chosen.search(index, q, k, filters, hints)
+    rows, scores = select(backend).score_top_k(q, x, k, metric, filters, hints)
     return TopK(rows, scores)

@@ -1,0 +1,14 @@
+// Canonical scores of what a group of queries has left, panel by panel: a panel that several queries ask for is
+// read once, and the panels come in the order in which they lie.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "search/candidates.hpp"
+
+namespace gpurec::cpu {
+
+void rescore_candidates(const ItemTable& table, CanonicalSum canonical, const std::vector<Candidates*>& group,
+                        const std::vector<const float*>& queries);
+
+}  // namespace gpurec::cpu

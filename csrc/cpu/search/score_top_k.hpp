@@ -1,0 +1,24 @@
+// Op `score_top_k` on the CPU; the contract is gpurec/score_top_k.hpp.
+#pragma once
+#include "dispatch.hpp"
+#include "gpurec/score_top_k.hpp"
+#include "table/item_table.hpp"
+
+namespace gpurec::cpu {
+
+// `queries` are prepared rows of table.d() finite components; `out` holds (queries.rows, k), k >= 1.
+SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k,
+                        const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads);
+
+// Every item that scores at least `threshold`, at most `k` of them a query: keys of order.hpp, best first.
+// Throws std::length_error where there are more than `most` in all.
+std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, MatrixView<const float> queries,
+                                                    float threshold, std::int64_t k, std::int64_t most,
+                                                    const FiltersView& filters, const Kernels& kernels, int n_threads);
+
+// The same as score_top_k over rows as they lie, each scored canonically: cheaper than packing them for a handful of queries.
+SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries,
+                                std::int64_t k, const FiltersView& filters, TopKView out, const Kernels& kernels,
+                                int n_threads);
+
+}  // namespace gpurec::cpu

@@ -1,0 +1,95 @@
+// One version of a table of items: segments, and where each public row lies. Never changed; a change makes a new
+// table that shares what stayed the same, so that searches of the old one go on undisturbed.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "table/item_segment.hpp"
+
+namespace gpurec::cpu {
+
+// Positions of all segments, one segment after another.
+constexpr std::uint32_t kNowhere = 0xffffffffu;
+
+class ItemTable {
+ public:
+  struct Part {
+    std::shared_ptr<const ItemSegment> segment;
+    std::uint32_t base;                                       // position of its first item in the table
+    std::shared_ptr<const std::vector<std::uint64_t>> dead;   // a bit for each position; null where all live
+    std::int64_t n_dead;
+  };
+
+  // A block of some part, in the order in which a search visits them: largest norm first.
+  struct Block {
+    std::uint32_t part;
+    std::uint32_t first;  // position within the part
+    double smallest;
+    double largest;
+  };
+
+  ItemTable(std::int64_t d, Metric metric) : d_(d), metric_(metric) {}
+
+  std::int64_t d() const { return d_; }
+  Metric metric() const { return metric_; }
+  std::int64_t n_rows() const { return n_rows_; }      // public rows ever given
+  std::int64_t n_active() const { return n_active_; }  // those that a search can return
+  const std::vector<Part>& parts() const { return parts_; }
+  const std::vector<Block>& blocks() const { return blocks_; }
+  std::int64_t n_bytes() const;
+
+  // Position of a public row in the table, kNowhere for one that was removed or never had an item.
+  std::uint32_t position_of(std::int64_t row) const {
+    const auto& chunk = positions_[std::size_t(row >> kChunkBits)];
+    return chunk == nullptr ? kNowhere : (*chunk)[std::size_t(row & (kChunkRows - 1))];
+  }
+
+  const Part& part_of(std::uint32_t position) const {
+    std::size_t i = parts_.size() - 1;
+    while (parts_[i].base > position) --i;
+    return parts_[i];
+  }
+  std::int64_t row_at(std::uint32_t position) const {
+    const Part& part = part_of(position);
+    return part.segment->row_of[position - part.base];
+  }
+  void copy_item(std::uint32_t position, float* out) const {
+    const Part& part = part_of(position);
+    part.segment->copy_item(position - part.base, out);
+  }
+
+  // The table with public rows 0..n_rows-1 and these items in it; a row that had an item gets the new one.
+  // `rows` are prepared; row i belongs to public_rows[i], each at most once.
+  std::shared_ptr<const ItemTable> with_items(MatrixView<const float> rows, const std::uint32_t* public_rows,
+                                              std::int64_t n_rows, const Kernels& kernels, int n_threads) const;
+  // The table without these public rows; those that have no item do not matter.
+  std::shared_ptr<const ItemTable> without(const std::uint32_t* public_rows, std::int64_t n) const;
+  // The same items in one segment without dead positions.
+  std::shared_ptr<const ItemTable> compacted(const Kernels& kernels, int n_threads) const;
+  // A table of one segment that was made elsewhere, a mapped file for example.
+  static std::shared_ptr<const ItemTable> of_segment(std::shared_ptr<const ItemSegment> segment, std::int64_t n_rows);
+
+ private:
+  static constexpr int kChunkBits = 14;
+  static constexpr std::int64_t kChunkRows = std::int64_t(1) << kChunkBits;
+  using Chunk = std::vector<std::uint32_t>;
+
+  void grow(std::int64_t n_rows);
+  void set_position(std::int64_t row, std::uint32_t position, std::vector<char>& owned);
+  void kill(std::uint32_t position, std::vector<char>& owned);
+  void add_segment(std::shared_ptr<const ItemSegment> segment);
+  void merge_tail(const Kernels& kernels, int n_threads);
+  void find_blocks();
+  std::shared_ptr<const ItemSegment> merged(std::size_t first_part, const Kernels& kernels, int n_threads) const;
+
+  std::int64_t d_;
+  Metric metric_;
+  std::int64_t n_rows_ = 0;
+  std::int64_t n_active_ = 0;
+  std::vector<Part> parts_;
+  std::vector<Block> blocks_;
+  std::vector<std::shared_ptr<Chunk>> positions_;  // copied before it is written, unless made by this change
+};
+
+}  // namespace gpurec::cpu

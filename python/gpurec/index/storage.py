@@ -1,0 +1,74 @@
+"""A saved index: one artefact that any backend can load, mapped where its layout is the backend's own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from .. import artifacts
+from ..backends import Backend
+from ..errors import ArtifactError
+from ..ops.arguments import as_metric, as_precision
+from ..types import IdMap
+from .versions import IndexVersion, scanned_metric
+
+__all__ = ["read_index", "write_index"]
+
+_KIND = "gpurec.item_index"
+
+
+def write_index(
+    path: str | os.PathLike[str], version: IndexVersion, precision: str, ids: IdMap | None
+) -> None:
+    """Write one version of an index, replacing an older artefact at once or not at all."""
+    tensors = dict(version.index.tensors())
+    meta: dict[str, Any] = {
+        "metric": version.metric,
+        "precision": precision,
+        "version": version.number,
+        "n_rows": version.n_rows,
+        "boosted": version.boosted,
+    }
+    if ids is not None:
+        id_tensors, meta["ids"] = artifacts.ids_to_tensors("ids", ids)
+        tensors.update(id_tensors)
+    artifacts.write_artifact(path, _KIND, tensors, meta)
+
+
+def read_index(
+    path: str | os.PathLike[str], backend: Backend, mmap: bool
+) -> tuple[IndexVersion, str, IdMap | None]:
+    """The saved version, its precision and its ids.
+
+    Raises
+    ------
+    ArtifactError
+        If the artefact is damaged, not an index, or from a newer version.
+    """
+    artifact = artifacts.read_artifact(path, _KIND, mmap=mmap, verify=not mmap)
+    try:
+        meta, tensors = artifact.meta, artifact.tensors
+        metric, precision = as_metric(meta["metric"], "load"), as_precision(meta["precision"], "load")
+        n_rows, number, boosted = meta["n_rows"], meta["version"], meta["boosted"]
+        if type(n_rows) is not int or type(number) is not int or type(boosted) is not bool or number < 0:
+            raise ValueError("its n_rows, version or boosted is not one")
+        row_of = artifact.tensor("row_of", np.uint32, (None,))
+        if not len(row_of) <= n_rows < 2**32 - 1:
+            raise ValueError(f"{len(row_of)} items in {n_rows} rows")
+        floats = [name for name in ("items", "panels", "norms", "starts") if name in tensors]
+        if any(tensors[name].dtype != np.float32 for name in floats):
+            raise ValueError("its items are not float32")
+        width = tensors["items" if "items" in tensors else "panels"].shape[1:2]
+        if not width or width[0] <= boosted:
+            raise ValueError("its items have no components")
+        index = backend.index_of_tensors(tensors, scanned_metric(metric), n_rows)
+        ids = artifacts.ids_from_tensors("ids", tensors, meta["ids"]) if "ids" in meta else None
+        if ids is not None and len(ids) != n_rows:
+            raise ValueError(f"{len(ids)} ids for {n_rows} rows")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"[load] expected an index at {os.fspath(path)}, got: {error}") from error
+    return IndexVersion(backend, metric, index, n_rows, len(row_of), number, boosted), precision, ids
