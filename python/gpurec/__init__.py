@@ -16,8 +16,17 @@ from .errors import (
     UnknownIdError,
 )
 from .index import ItemIndex
-from .ops import score, score_pairs, score_top_k, similarity, top_k
-from .types import IdMap, TopK
+from .ops import (
+    FactorTable,
+    SgdRates,
+    score,
+    score_pairs,
+    score_top_k,
+    sgd_epoch,
+    similarity,
+    top_k,
+)
+from .types import IdMap, Matches, TopK
 
 if TYPE_CHECKING:
     from .data import Interactions
@@ -41,13 +50,16 @@ __all__ = [
     "ArtifactError",
     "BackendUnavailableError",
     "DeviceError",
+    "FactorTable",
     "GpurecError",
     "IdMap",
     "Interactions",
     "ItemIndex",
+    "Matches",
     "MissingExtraError",
     "NotFittedError",
     "Popularity",
+    "SgdRates",
     "TopK",
     "UnknownIdError",
     "compare",
@@ -56,6 +68,7 @@ __all__ = [
     "score",
     "score_pairs",
     "score_top_k",
+    "sgd_epoch",
     "similarity",
     "top_k",
     "use_backend",

@@ -20,7 +20,13 @@ ALLOWED = {
     "cpu": [STD, OWN, HERE, INTRINSICS, POSIX],
     "cuda": [STD, OWN, HERE, r"<cuda[a-z_0-9/]*(\.h(pp)?)?>", r"<cub/.*>", r'"simt/[a-z_0-9]+\.hpp"'],
     "simt": [STD, OWN, HERE, r"<cuda[a-z_0-9/]*(\.h(pp)?)?>", POSIX],
-    "bindings": [STD, OWN, HERE, r"<pybind11/[a-z_0-9]+\.h>", r'"\.\./(cpu|cuda)/[a-z_0-9]+\.hpp"'],
+    "bindings": [
+        STD,
+        OWN,
+        HERE,
+        r"<pybind11/[a-z_0-9]+\.h>",
+        r'"\.\./(cpu|cuda)/([a-z_0-9]+/)?[a-z_0-9]+\.hpp"',
+    ],
 }
 KERNELS = {"scan", "rescore", "select", "quantise", "merge"}
 

@@ -76,7 +76,10 @@ CASES: list[tuple[str, Callable[[], object]]] = [
     ("filter rows that are not integers", lambda: SEARCH(QUERIES, ITEMS, 1, deny=np.array([0.5]))),
     ("too few exclusion lists", lambda: SEARCH(QUERIES, ITEMS, 1, exclude=[[0]])),
     ("a mask of another length", lambda: SEARCH(QUERIES, ITEMS, 1, allow=np.ones(3, bool))),
-    ("an indptr that descends", lambda: SEARCH(QUERIES, ITEMS, 1, exclude=(np.array([0, 2, 1]), np.array([1])))),
+    (
+        "an indptr that descends",
+        lambda: SEARCH(QUERIES, ITEMS, 1, exclude=(np.array([0, 2, 1]), np.array([1]))),
+    ),
     ("which outside the sets", lambda: SEARCH(QUERIES, ITEMS, 1, allow=([[0], [1]], [0, 2]))),
     ("a hint row outside", lambda: SEARCH(QUERIES, ITEMS, 1, hint=[9])),
     ("out of another shape", lambda: gpurec.score(QUERIES, ITEMS, out=np.empty((1, 1), np.float32))),

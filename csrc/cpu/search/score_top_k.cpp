@@ -13,6 +13,7 @@
 
 #include "gpurec/order.hpp"
 #include "search/candidates.hpp"
+#include "search/permits.hpp"
 #include "search/rescore_candidates.hpp"
 #include "threads.hpp"
 
@@ -34,26 +35,7 @@ class SharedTau {
   std::atomic<std::uint32_t> bits_{monotone_u32(-std::numeric_limits<float>::infinity())};
 };
 
-bool permits(const FiltersView& filters, std::int64_t query, std::int64_t row) {
-  if (filters.mask != nullptr && filters.mask[row] == 0) return false;
-  for (const RowSetsView& sets : filters.deny) {
-    if (GPUREC_PLANTED(filter_second_deny_ignored) && &sets != &filters.deny.front()) continue;
-    if (std::binary_search(sets.begin(query), sets.end(query), row)) return false;
-  }
-  return true;
-}
-
 constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
-
-// Answer of query i, padded with row -1 and score -inf.
-void write(const std::vector<std::uint64_t>& keys, std::int64_t k, TopKView out, std::int64_t i) {
-  std::int64_t* const rows = out.rows.row(i);
-  float* const scores = out.scores.row(i);
-  std::transform(keys.begin(), keys.end(), rows, row_of_key);
-  std::transform(keys.begin(), keys.end(), scores, score_of_key);
-  std::fill(rows + keys.size(), rows + k, std::int64_t(-1));
-  std::fill(scores + keys.size(), scores + k, kNoFloor);
-}
 
 class Search {
  public:
@@ -358,7 +340,7 @@ class Search {
 
 SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k,
                         const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads) {
-  const auto answer = [=](std::int64_t i, Candidates& candidates) { write(candidates.answer(), k, out, i); };
+  const auto answer = [=](std::int64_t i, Candidates& candidates) { write_answer(candidates.answer(), k, out, i); };
   return Search(table, queries, k, kNoFloor, filters, answer, kernels, n_threads).run();
 }
 
@@ -375,34 +357,6 @@ std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, Matr
   Search(table, queries, k, threshold, filters, answer, kernels, n_threads).run();
   if (total.load() > most) throw std::length_error("too many");
   return keys;
-}
-
-SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries,
-                                std::int64_t k, const FiltersView& filters, TopKView out, const Kernels& kernels,
-                                int n_threads) {
-  constexpr std::int64_t kRowsPerPart = 1 << 12;
-  const CanonicalSum canonical = metric == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
-  const ItemTable none(rows.cols, metric);
-  const std::int64_t n_parts = std::clamp<std::int64_t>(rows.rows / kRowsPerPart, 1, n_threads);
-  SearchStats stats;
-  for (std::int64_t i = 0; i < queries.rows; ++i) {
-    std::vector<Candidates> parts(static_cast<std::size_t>(n_parts),
-                                  Candidates(none, rows.rows, canonical, kernels, queries.row(i), k));
-    parallel_for(n_threads, n_parts, [&](std::int64_t part) {
-      Candidates& candidates = parts[std::size_t(part)];
-      for (std::int64_t row = rows.rows * part / n_parts; row < rows.rows * (part + 1) / n_parts; ++row) {
-        if (filters.allow != nullptr &&
-            !std::binary_search(filters.allow->begin(i), filters.allow->end(i), row)) {
-          continue;
-        }
-        if (permits(filters, i, row)) candidates.offer_exact(row, candidates.score(rows.row(row)));
-      }
-    });
-    for (std::size_t part = 1; part < parts.size(); ++part) parts[0].take_all_of(parts[part]);
-    write(parts[0].answer(), k, out, i);
-    stats.add(parts[0].stats());
-  }
-  return stats;
 }
 
 }  // namespace gpurec::cpu

@@ -251,8 +251,6 @@ class ItemIndex(IndexChanges):
         ------
         ValueError
             If the threshold is NaN, more items match than the byte limit allows, or as in `search`.
-        TypeError
-            If a dtype is not one of numbers.
 
         Examples
         --------
@@ -295,13 +293,9 @@ class ItemIndex(IndexChanges):
             External ids; rows where the index has none.
         k : int
         include_self : bool
-            Whether an item may be its own answer; needs `exclude` to be None where False.
+            Whether an item may be its own answer; `exclude` can only be given where it may.
         exclude, allow, deny : optional
-            As in `search`.
-
-        Returns
-        -------
-        TopK
+            As in `search`; so is the result.
 
         Raises
         ------

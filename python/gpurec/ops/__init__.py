@@ -3,7 +3,17 @@
 from .score import score
 from .score_pairs import score_pairs
 from .score_top_k import score_top_k
+from .sgd import FactorTable, SgdRates, sgd_epoch
 from .similarity import similarity
 from .top_k import top_k
 
-__all__ = ["score", "score_pairs", "score_top_k", "similarity", "top_k"]
+__all__ = [
+    "FactorTable",
+    "SgdRates",
+    "score",
+    "score_pairs",
+    "score_top_k",
+    "sgd_epoch",
+    "similarity",
+    "top_k",
+]
