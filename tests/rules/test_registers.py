@@ -1,4 +1,4 @@
-"""Hot loops keep their tiles in registers: gcc spills them silently, and a spilled tile runs at half speed."""
+"""Hot loops keep their tiles in registers: gcc spills them silently, to half the speed."""
 
 from __future__ import annotations
 

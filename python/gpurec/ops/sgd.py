@@ -22,6 +22,11 @@ class FactorTable:
     biases : float32 array, shape (n_rows,)
     shrink : float32 array, shape (n_rows,)
         Row i is pulled to zero with penalty * shrink[i] at each of its ratings.
+
+    Examples
+    --------
+    >>> FactorTable(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.ones(3, np.float32)).factors.shape
+    (3, 2)
     """
 
     factors: np.ndarray
@@ -31,7 +36,20 @@ class FactorTable:
 
 @dataclass(frozen=True)
 class SgdRates:
-    """Step sizes and penalties of `sgd_epoch`, each rounded once to float32; all >= 0 and finite."""
+    """Step sizes and penalties of `sgd_epoch`, each rounded once to float32; all >= 0 and finite.
+
+    Attributes
+    ----------
+    factor_rate, bias_rate : float
+        Step sizes of factors and biases.
+    factor_penalty, bias_penalty : float
+        Pulls to zero, each times the row's `shrink`.
+
+    Examples
+    --------
+    >>> SgdRates(0.01, 1.0, 0.005, 0.5).factor_rate
+    0.01
+    """
 
     factor_rate: float
     factor_penalty: float
