@@ -25,7 +25,8 @@ class FactorTable:
 
     Examples
     --------
-    >>> FactorTable(np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.ones(3, np.float32)).factors.shape
+    >>> zeros = np.zeros(3, np.float32)
+    >>> FactorTable(np.zeros((3, 2), np.float32), zeros, zeros + 1).factors.shape
     (3, 2)
     """
 
