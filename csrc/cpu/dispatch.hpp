@@ -15,8 +15,9 @@ struct Kernels {
   ScanTile scan_tile;
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;
+  UnpackPanel unpack_panel;
   FindAbove find_above;
-  KthLargest kth_largest;
+  NearKthLargest near_kth_largest;
   KeepAbove keep_above;
   AppendHits append_hits;
 };

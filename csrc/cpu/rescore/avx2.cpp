@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "gpurec/canonical.hpp"
+#include "gpurec/scan.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC push_options
@@ -73,6 +74,38 @@ double dot64_avx2(const float* q, const float* x, std::int64_t d) { return lane_
 
 double neg_squared_distance64_avx2(const float* q, const float* x, std::int64_t d) {
   return -lane_sum_avx2<SquaredDistance>(q, x, d);
+}
+
+// Blocks of eight components by eight items, transposed in registers.
+void unpack_panel_avx2(const float* panel, std::int64_t d, float* items) {
+  std::int64_t i = 0;
+  for (; i + 8 <= d; i += 8) {
+    for (int half = 0; half < kPanelItems; half += 8) {
+      __m256 r[8], t[8];
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) r[j] = _mm256_loadu_ps(panel + (i + j) * kPanelItems + half);
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        t[2 * j] = _mm256_unpacklo_ps(r[2 * j], r[2 * j + 1]);
+        t[2 * j + 1] = _mm256_unpackhi_ps(r[2 * j], r[2 * j + 1]);
+      }
+#pragma GCC unroll 2
+      for (int j = 0; j < 2; ++j) {
+        r[4 * j + 0] = _mm256_shuffle_ps(t[4 * j], t[4 * j + 2], 0x44);
+        r[4 * j + 1] = _mm256_shuffle_ps(t[4 * j], t[4 * j + 2], 0xee);
+        r[4 * j + 2] = _mm256_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0x44);
+        r[4 * j + 3] = _mm256_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0xee);
+      }
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        _mm256_storeu_ps(items + (half + j) * d + i, _mm256_permute2f128_ps(r[j], r[j + 4], 0x20));
+        _mm256_storeu_ps(items + (half + 4 + j) * d + i, _mm256_permute2f128_ps(r[j], r[j + 4], 0x31));
+      }
+    }
+  }
+  for (; i < d; ++i) {
+    for (int lane = 0; lane < kPanelItems; ++lane) items[lane * d + i] = panel[i * kPanelItems + lane];
+  }
 }
 
 }  // namespace gpurec::cpu

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "gpurec/canonical.hpp"
+#include "gpurec/scan.hpp"
 #include "gpurec/planted.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -68,6 +69,42 @@ double dot64_avx512(const float* q, const float* x, std::int64_t d) { return lan
 
 double neg_squared_distance64_avx512(const float* q, const float* x, std::int64_t d) {
   return -lane_sum_avx512<SquaredDistance>(q, x, d);
+}
+
+// Blocks of sixteen components by sixteen items, transposed in registers.
+void unpack_panel_avx512(const float* panel, std::int64_t d, float* items) {
+  std::int64_t i = 0;
+  for (; i + 16 <= d; i += 16) {
+    __m512 r[16], t[16];
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) r[j] = _mm512_loadu_ps(panel + (i + j) * kPanelItems);
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) {
+      t[2 * j] = _mm512_unpacklo_ps(r[2 * j], r[2 * j + 1]);
+      t[2 * j + 1] = _mm512_unpackhi_ps(r[2 * j], r[2 * j + 1]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {  // r[4 j + c]: items c, c + 4, c + 8, c + 12, four components 4 j of each
+      r[4 * j + 0] = _mm512_shuffle_ps(t[4 * j], t[4 * j + 2], 0x44);
+      r[4 * j + 1] = _mm512_shuffle_ps(t[4 * j], t[4 * j + 2], 0xee);
+      r[4 * j + 2] = _mm512_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0x44);
+      r[4 * j + 3] = _mm512_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const __m512 low0 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x88);       // items c, c + 8
+      const __m512 low1 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xdd);       // items c + 4, c + 12
+      const __m512 high0 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x88);
+      const __m512 high1 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xdd);
+      _mm512_storeu_ps(items + c * d + i, _mm512_shuffle_f32x4(low0, high0, 0x88));
+      _mm512_storeu_ps(items + (c + 8) * d + i, _mm512_shuffle_f32x4(low0, high0, 0xdd));
+      _mm512_storeu_ps(items + (c + 4) * d + i, _mm512_shuffle_f32x4(low1, high1, 0x88));
+      _mm512_storeu_ps(items + (c + 12) * d + i, _mm512_shuffle_f32x4(low1, high1, 0xdd));
+    }
+  }
+  for (; i < d; ++i) {
+    for (int lane = 0; lane < kPanelItems; ++lane) items[lane * d + i] = panel[i * kPanelItems + lane];
+  }
 }
 
 }  // namespace gpurec::cpu

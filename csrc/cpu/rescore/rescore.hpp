@@ -6,7 +6,8 @@ namespace gpurec::cpu {
 
 #define GPUREC_DECLARE_RESCORE(isa)                                            \
   double dot64_##isa(const float* q, const float* x, std::int64_t d);          \
-  double neg_squared_distance64_##isa(const float* q, const float* x, std::int64_t d)
+  double neg_squared_distance64_##isa(const float* q, const float* x, std::int64_t d); \
+  void unpack_panel_##isa(const float* panel, std::int64_t d, float* items)
 GPUREC_DECLARE_RESCORE(serial);
 GPUREC_DECLARE_RESCORE(avx2);
 GPUREC_DECLARE_RESCORE(avx512);

@@ -8,12 +8,15 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "dispatch.hpp"
 #include "gpurec/bounds.hpp"
 #include "gpurec/order.hpp"
 #include "gpurec/score_top_k.hpp"
+#include "search/sort_keys.hpp"
 #include "table/item_table.hpp"
 
 namespace gpurec::cpu {
@@ -99,11 +102,30 @@ class Candidates {
     if (n_scanned_ > k_ + k_ / 8 + 8) thin_by_intervals();
   }
 
-  // The canonical score of the scan list's entry i.
+  // The scan list in the order in which items lie. It mostly is: only lists of several threads or segments are not.
+  void sort_by_position() {
+    const auto first = positions_.begin();
+    if (std::is_sorted(first, first + n_scanned_)) return;
+    std::vector<std::pair<std::uint32_t, float>> entries(static_cast<std::size_t>(n_scanned_));
+    for (std::size_t i = 0; i < entries.size(); ++i) entries[i] = {positions_[i], values_[i]};
+    std::sort(entries.begin(), entries.end());
+    for (std::size_t i = 0; i < entries.size(); ++i) std::tie(positions_[i], values_[i]) = entries[i];
+  }
+
+  // The canonical score of the scan list's entry i, in place of its scan value.
   void settle_entry(std::int64_t i, float score) {
-    ++stats_.rescored;
-    if (GPUREC_PLANTED(rescore_keeps_scan_value)) score = round32(bound_.estimate(values_[std::size_t(i)]));
-    exact_.push_back(order_key(score, table_->row_at(positions_[std::size_t(i)])));
+    float& value = values_[std::size_t(i)];
+    value = GPUREC_PLANTED(rescore_keeps_scan_value) ? round32(bound_.estimate(value)) : score;
+  }
+
+  // Every entry has its score: the list becomes keys.
+  void settled() {
+    stats_.rescored += n_scanned_;
+    exact_.reserve(exact_.size() + std::size_t(n_scanned_));
+    for (std::size_t i = 0; i < std::size_t(n_scanned_); ++i) {
+      exact_.push_back(order_key(values_[i], table_->row_at(positions_[i])));
+    }
+    n_scanned_ = 0;
   }
 
   // The answer once every entry is settled: keys of at most k items that score at least `floor`, best first.
@@ -117,14 +139,14 @@ class Candidates {
     if (found < std::int64_t(exact_.size())) {
       std::nth_element(exact_.begin(), exact_.begin() + found, exact_.end(), std::greater<std::uint64_t>());
     }
-    std::sort(exact_.begin(), exact_.begin() + found, std::greater<std::uint64_t>());
     if (found == k_) {
-      const float last = score_of_key(exact_[std::size_t(found - 1)]);
+      const float last = score_of_key(*std::min_element(exact_.begin(), exact_.begin() + found));
       for (std::size_t i = std::size_t(found); i < exact_.size(); ++i) {
         stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
       }
     }
     exact_.resize(std::size_t(found));
+    sort_keys(exact_);
     return exact_;
   }
 
@@ -156,7 +178,7 @@ class Candidates {
   void thin() {
     const std::int64_t rank = GPUREC_PLANTED(threshold_one_too_high) ? k_ - 1 : k_;
     if (rank > 0 && n_scanned_ >= rank) {
-      raise_to(bound_.lower(kernels_->kth_largest(values_.data(), n_scanned_, rank), largest_norm_));
+      raise_to(bound_.lower(kernels_->near_kth_largest(values_.data(), n_scanned_, rank), largest_norm_));
     }
     float reject = reject_at(largest_norm_);
     if (GPUREC_PLANTED(compress_drops_ties)) reject = round_up32(double(tau_));

@@ -5,67 +5,64 @@
 namespace gpurec::cpu {
 namespace {
 
-struct Entry {
-  std::uint32_t position;
-  std::uint32_t query;
-  std::uint32_t place;  // in the query's scan list
-};
-
-// Orders entries by position: a bucket for each run of positions, then each bucket on its own.
-void sort_by_position(std::vector<Entry>& entries, std::int64_t n_positions) {
-  constexpr std::size_t kBuckets = 4096;
-  if (entries.size() > kBuckets) {
-    int shift = 0;
-    while ((n_positions >> shift) >= std::int64_t(kBuckets)) ++shift;
-    std::vector<std::size_t> ends(kBuckets + 1);
-    for (const Entry& e : entries) ++ends[(e.position >> shift) + 1];
-    for (std::size_t b = 0; b < kBuckets; ++b) ends[b + 1] += ends[b];
-    std::vector<std::size_t> next(ends.begin(), ends.end() - 1);
-    std::vector<Entry> sorted(entries.size());
-    for (const Entry& e : entries) sorted[next[e.position >> shift]++] = e;
-    entries.swap(sorted);
-    for (std::size_t b = 0; b < kBuckets; ++b) {
-      std::sort(entries.begin() + std::int64_t(ends[b]), entries.begin() + std::int64_t(ends[b + 1]),
-                [](const Entry& a, const Entry& c) { return a.position < c.position; });
-    }
-    return;
-  }
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& c) { return a.position < c.position; });
+void prefetch_item(const ItemTable& table, std::uint32_t position) {
+  const ItemTable::Part& part = table.part_of(position);
+  const float* const panel = part.segment->panel_of(position - part.base);
+  for (std::int64_t i = 0; i < table.d(); ++i) __builtin_prefetch(panel + i * kPanelItems, 0, 2);
 }
 
 }  // namespace
 
-void rescore_candidates(const ItemTable& table, CanonicalSum canonical, const std::vector<Candidates*>& group,
-                        const std::vector<const float*>& queries) {
-  std::vector<Entry> entries;
-  std::size_t total = 0;
-  for (const Candidates* c : group) total += std::size_t(c->n_scanned());
-  entries.reserve(total);
-  for (std::size_t q = 0; q < group.size(); ++q) {
-    for (std::int64_t i = 0; i < group[q]->n_scanned(); ++i) {
-      entries.push_back({group[q]->positions()[i], std::uint32_t(q), std::uint32_t(i)});
-    }
-  }
-  if (entries.empty()) return;
-  sort_by_position(entries, std::int64_t(table.parts().back().base) + table.parts().back().segment->n);
-
-  constexpr std::size_t kAhead = 4;  // items whose lines are asked for before they are needed
+void rescore_candidates(const ItemTable& table, CanonicalSum canonical, const Kernels& kernels,
+                        const std::vector<Candidates*>& group, const std::vector<const float*>& queries) {
+  constexpr std::int64_t kRoom = 1 << 15;  // floats of items had back: they stay in the second-level cache
   const std::int64_t d = table.d();
-  std::vector<float> item(static_cast<std::size_t>(d));
-  std::uint32_t at_hand = kNowhere;
-  for (std::size_t e = 0; e < entries.size(); ++e) {
-    if (e + kAhead < entries.size()) {
-      const ItemTable::Part& part = table.part_of(entries[e + kAhead].position);
-      const float* column = part.segment->column_of(entries[e + kAhead].position - part.base);
-      for (std::int64_t i = 0; i < d; ++i) __builtin_prefetch(column + i * kPanelItems, 0, 2);
-    }
-    if (entries[e].position != at_hand) {
-      at_hand = entries[e].position;
-      table.copy_item(at_hand, item.data());
-    }
-    group[entries[e].query]->settle_entry(entries[e].place,
-                                          round32(canonical(queries[entries[e].query], item.data(), d)));
+  const auto run = std::uint32_t(std::clamp<std::int64_t>(kRoom / d, 1, kBlockItems / kPanelItems) * kPanelItems);
+  std::vector<float> items(static_cast<std::size_t>(run * d));
+  std::vector<std::uint16_t> had_back(run / kPanelItems);  // a bit a lane
+  std::vector<std::int64_t> next(group.size());            // each query's first entry that has no score yet
+  std::int64_t n_entries = 0;
+  for (Candidates* c : group) {
+    c->sort_by_position();
+    n_entries += c->n_scanned();
   }
+  // Where a panel is asked for by several entries all of its items are had back together.
+  const bool dense = n_entries > table.n_active() / 4;
+
+  // Runs of positions one after another: what several queries ask for is had back once.
+  for (;;) {
+    std::uint32_t first = kNowhere;
+    for (std::size_t q = 0; q < group.size(); ++q) {
+      if (next[q] < group[q]->n_scanned()) first = std::min(first, group[q]->positions()[next[q]]);
+    }
+    if (first == kNowhere) break;
+    first -= first % kPanelItems;
+    std::fill(had_back.begin(), had_back.end(), std::uint16_t(0));
+    for (std::size_t q = 0; q < group.size(); ++q) {
+      Candidates& c = *group[q];
+      std::int64_t e = next[q];
+      for (; e < c.n_scanned() && c.positions()[e] - first < run; ++e) {
+        const std::uint32_t at = c.positions()[e] - first;
+        float* const item = items.data() + at * d;
+        std::uint16_t& lanes = had_back[at / kPanelItems];
+        if ((lanes >> (at % kPanelItems) & 1) == 0) {
+          if (dense) {
+            const ItemTable::Part& part = table.part_of(first + at);
+            const float* const panel = part.segment->panel_of(first + at - part.base);
+            kernels.unpack_panel(panel, d, items.data() + at / kPanelItems * kPanelItems * d);
+            lanes = 0xffff;
+          } else {
+            table.copy_item(first + at, item);
+            lanes = std::uint16_t(lanes | 1u << (at % kPanelItems));
+          }
+        }
+        c.settle_entry(e, round32(canonical(queries[q], item, d)));
+      }
+      if (!dense && e != next[q] && e < c.n_scanned()) prefetch_item(table, c.positions()[e]);
+      next[q] = e;
+    }
+  }
+  for (Candidates* c : group) c->settled();
 }
 
 }  // namespace gpurec::cpu

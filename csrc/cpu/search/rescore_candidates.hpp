@@ -8,7 +8,7 @@
 
 namespace gpurec::cpu {
 
-void rescore_candidates(const ItemTable& table, CanonicalSum canonical, const std::vector<Candidates*>& group,
-                        const std::vector<const float*>& queries);
+void rescore_candidates(const ItemTable& table, CanonicalSum canonical, const Kernels& kernels,
+                        const std::vector<Candidates*>& group, const std::vector<const float*>& queries);
 
 }  // namespace gpurec::cpu

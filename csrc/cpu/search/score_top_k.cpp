@@ -90,17 +90,31 @@ class Search {
   struct Scanned {
     std::vector<Progress*> progress;
     std::vector<const float*> queries;
-    std::vector<float> reject;  // scan values at or below it are of no use in the block at hand
+    std::vector<float> reject;         // scan values at or below it are of no use
+    std::vector<Progress*> skipped;    // queries that norms rule out
+    bool any_invalid = false;          // the list holds for this block alone
+    double largest = std::numeric_limits<double>::infinity();  // norm of the block it was made for
+    int age = 0;                       // blocks since
+
+    // The list is made again after a few blocks, sooner where norms fall fast or few queries share its cost.
+    bool is_stale(const ItemTable::Block& block, std::size_t n_queries) const {
+      constexpr int kOldest = 8;
+      return any_invalid || n_queries < kTileQueries || age + 1 >= kOldest || !(block.largest > largest * 0.98);
+    }
+
     void clear() {
       progress.clear();
       queries.clear();
       reject.clear();
+      skipped.clear();
+      any_invalid = false;
+      age = 0;
     }
   };
 
   // Queries of one task stay in the second-level cache beside the panels; their lists stay below 16 MB a thread.
   std::int64_t queries_per_task() const {
-    constexpr std::int64_t kMost = 16 * kTileQueries;
+    constexpr std::int64_t kMost = 32 * kTileQueries;
     const std::int64_t list_bytes = Candidates::list_limit(k_, table_.n_active()) * 20;
     const std::int64_t most = std::min(kMost, std::max<std::int64_t>(1, (std::int64_t(16) << 20) / list_bytes));
     // As many tasks for each thread, of equal size: an uneven share costs more than a smaller tile.
@@ -204,52 +218,57 @@ class Search {
     p.candidates.offer_exact(table_.row_at(position), p.candidates.score(item.data()));
   }
 
-  // Scans blocks first, first + step, ... for a group of queries.
+  // Scans blocks first, first + step, ... for a group of queries. Which queries a block matters to, and what they
+  // reject, is found anew now and then: blocks come by falling norm, so that for a dot an older reject value
+  // lets more through and an older list holds more queries, never fewer.
   void scan(Group& group, std::size_t first, std::size_t step) const {
-    Scanned scanned;
     const std::vector<ItemTable::Block>& blocks = table_.blocks();
+    Scanned scanned;
     for (std::size_t b = first; b < blocks.size(); b += step) {
       const ItemTable::Block& block = blocks[b];
-      scanned.clear();
-      bool any = false;
-      for (Progress& p : group) {
-        if (p.shared != nullptr) p.candidates.raise_to(p.shared->load());
-        if (skip(p, block)) continue;
-        any = true;
-        if (p.candidates.bound().valid(block.largest)) {
-          scanned.progress.push_back(&p);
-          scanned.queries.push_back(p.query);
-          scanned.reject.push_back(p.candidates.reject_at(block.largest));
-        } else {
-          scan_canonically(p, block);
+      if (scanned.is_stale(block, group.size())) {
+        refresh(group, scanned, block);
+        if (scanned.progress.empty() && !scanned.any_invalid && table_.metric() == Metric::dot) {
+          count_skipped(group, (blocks.size() - b + step - 1) / step);
+          return;
         }
-      }
-      if (!any && table_.metric() == Metric::dot) {
-        // Blocks come by falling norm: if none can matter here, none can later.
-        count_skipped(group, b + step, step);
-        break;
+      } else {
+        ++scanned.age;
       }
       if (!scanned.progress.empty()) scan_tiles(scanned, block);
       const std::int64_t n_items = std::min(table_.parts()[block.part].segment->n - block.first, kBlockItems);
       for (Progress* p : scanned.progress) p->candidates.stats().scanned += n_items;
-      for (Progress& p : group) {
-        if (p.shared != nullptr) p.shared->raise_to(p.candidates.tau());
-      }
+      for (Progress* p : scanned.skipped) p->candidates.stats().panels_skipped += kBlockItems / kTileItems;
     }
   }
 
-  bool skip(Progress& p, const ItemTable::Block& block) const {
-    const float best = p.candidates.bound().best_possible(block.smallest, block.largest);
-    const float tau = p.candidates.tau();
-    if (GPUREC_PLANTED(panel_skip_at_equality) ? !(best <= tau) : !(best < tau)) return false;
-    p.candidates.stats().panels_skipped += kBlockItems / kTileItems;
-    return true;
+  void refresh(Group& group, Scanned& scanned, const ItemTable::Block& block) const {
+    scanned.clear();
+    scanned.largest = block.largest;
+    for (Progress& p : group) {
+      if (p.shared != nullptr) {
+        p.shared->raise_to(p.candidates.tau());
+        p.candidates.raise_to(p.shared->load());
+      }
+      const Float32Bound& bound = p.candidates.bound();
+      const float best = bound.best_possible(block.smallest, block.largest);
+      const float tau = p.candidates.tau();
+      if (GPUREC_PLANTED(panel_skip_at_equality) ? best <= tau : best < tau) {
+        scanned.skipped.push_back(&p);
+      } else if (bound.valid(block.largest)) {
+        scanned.progress.push_back(&p);
+        scanned.queries.push_back(p.query);
+        scanned.reject.push_back(p.candidates.reject_at(block.largest));
+      } else {
+        scanned.any_invalid = true;
+        scan_canonically(p, block);
+      }
+    }
+    if (table_.metric() == Metric::euclidean) scanned.any_invalid = true;  // norms alone do not order its blocks
   }
 
-  void count_skipped(Group& group, std::size_t from, std::size_t step) const {
-    const std::size_t n_blocks = table_.blocks().size();
-    const std::size_t left = from < n_blocks ? (n_blocks - from + step - 1) / step : 0;
-    for (Progress& p : group) p.candidates.stats().panels_skipped += std::int64_t(left) * kBlockItems / kTileItems;
+  void count_skipped(Group& group, std::size_t n_blocks) const {
+    for (Progress& p : group) p.candidates.stats().panels_skipped += std::int64_t(n_blocks) * (kBlockItems / kTileItems);
   }
 
   void scan_canonically(Progress& p, const ItemTable::Block& block) const {
@@ -281,8 +300,16 @@ class Search {
       if (part.dead != nullptr && !GPUREC_PLANTED(filter_inactive_ignored)) live &= ~(*part.dead)[std::size_t(at / 64)];
       if (live == 0) continue;
       const float* start = segment.starts != nullptr ? segment.starts + at : no_starts_.data();
+      // While the queries pass over these panels the next ones come nearer, a share with each tile of queries.
+      const float* ahead = segment.panel_of(at) + kTileItems * d;
+      const float* const ahead_end = ahead + (at + kTileItems < end ? kTileItems * d : 0);
+      const std::int64_t n_tiles = std::int64_t((scanned.progress.size() + kTileQueries - 1) / kTileQueries);
+      const std::int64_t share = (kTileItems * d / n_tiles + kPanelItems - 1) / kPanelItems * kPanelItems;
       for (std::size_t q = 0; q < scanned.progress.size(); q += kTileQueries) {
         const int n_queries = int(std::min<std::size_t>(kTileQueries, scanned.progress.size() - q));
+        for (const float* stop = ahead + share; ahead < stop; ahead += kPanelItems) {
+          if (ahead < ahead_end) __builtin_prefetch(ahead, 0, 2);
+        }
         kernels_.scan_tile(scanned.queries.data() + q, n_queries, segment.panel_of(at), d, start,
                            scanned.reject.data() + q, scores, hits);
         for (int m = 0; m < n_queries; ++m) {
@@ -315,7 +342,7 @@ class Search {
       candidates.push_back(&p.candidates);
       queries.push_back(p.query);
     }
-    rescore_candidates(table_, canonical_, candidates, queries);
+    rescore_candidates(table_, canonical_, kernels_, candidates, queries);
     for (Progress& p : group) {
       answer_(p.index, p.candidates);
       stats.add(p.candidates.stats());

@@ -57,8 +57,8 @@ inline std::int64_t count_at_least(const float* values, std::int64_t n, std::int
 
 }  // namespace
 
-// Halves the range of the answer's bits until as many values as wanted reach its lower end.
-float kth_largest_avx2(const float* values, std::int64_t n, std::int64_t k) {
+// Halves the range of the answer's bits until few more values than wanted reach its lower end.
+float near_kth_largest_avx2(const float* values, std::int64_t n, std::int64_t k) {
   float smallest = values[0];
   float largest = values[0];
   for (std::int64_t i = 1; i < n; ++i) {
@@ -72,8 +72,10 @@ float kth_largest_avx2(const float* values, std::int64_t n, std::int64_t k) {
   high = ordered(high);
   while (low < high) {  // the k-th largest lies in [low, high]
     const std::int32_t middle = std::int32_t((std::int64_t(low) + high + 1) >> 1);
-    if (count_at_least(values, n, middle) >= k) {
+    const std::int64_t count = count_at_least(values, n, middle);
+    if (count >= k) {
       low = middle;
+      if (count <= k + k / 32) break;
     } else {
       high = middle - 1;
     }

@@ -51,8 +51,8 @@ inline std::int64_t count_at_least(const float* values, std::int64_t n, std::int
 
 }  // namespace
 
-// Halves the range of the answer's bits until as many values as wanted reach its lower end.
-float kth_largest_avx512(const float* values, std::int64_t n, std::int64_t k) {
+// Halves the range of the answer's bits until few more values than wanted reach its lower end.
+float near_kth_largest_avx512(const float* values, std::int64_t n, std::int64_t k) {
   __m512i smallest = _mm512_set1_epi32(0x7fffffff);
   __m512i largest = _mm512_set1_epi32(-0x7fffffff - 1);
   for (std::int64_t i = 0; i < n; i += 16) {
@@ -65,8 +65,10 @@ float kth_largest_avx512(const float* values, std::int64_t n, std::int64_t k) {
   std::int32_t high = _mm512_reduce_max_epi32(largest);
   while (low < high) {  // the k-th largest lies in [low, high]
     const std::int32_t middle = std::int32_t((std::int64_t(low) + high + 1) >> 1);
-    if (count_at_least(values, n, middle) >= k) {
+    const std::int64_t count = count_at_least(values, n, middle);
+    if (count >= k) {
       low = middle;
+      if (count <= k + k / 32) break;
     } else {
       high = middle - 1;
     }

@@ -6,7 +6,7 @@ namespace gpurec::cpu {
 
 #define GPUREC_DECLARE_SELECT(isa)                                                                                \
   std::int64_t find_above_##isa(const float* values, std::int64_t from, std::int64_t n, float threshold);        \
-  float kth_largest_##isa(const float* values, std::int64_t n, std::int64_t k);                                   \
+  float near_kth_largest_##isa(const float* values, std::int64_t n, std::int64_t k);                                   \
   std::int64_t keep_above_##isa(float* values, std::uint32_t* positions, std::int64_t n, float threshold);       \
   int append_hits_##isa(const float* scores, std::uint32_t first, std::uint64_t bits, float* values,             \
                         std::uint32_t* positions)

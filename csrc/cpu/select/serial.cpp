@@ -12,7 +12,7 @@ std::int64_t find_above_serial(const float* values, std::int64_t from, std::int6
   return from;
 }
 
-float kth_largest_serial(const float* values, std::int64_t n, std::int64_t k) {
+float near_kth_largest_serial(const float* values, std::int64_t n, std::int64_t k) {
   std::vector<float> work(values, values + n);
   std::nth_element(work.begin(), work.begin() + (k - 1), work.end(), std::greater<float>());
   return work[std::size_t(k - 1)];

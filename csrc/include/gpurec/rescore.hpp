@@ -7,4 +7,7 @@ namespace gpurec {
 
 using CanonicalSum = double (*)(const float* q, const float* x, std::int64_t d);
 
+// Has the items of a panel back as rows: items[lane * d + i] = panel[i * kPanelItems + lane].
+using UnpackPanel = void (*)(const float* panel, std::int64_t d, float* items);
+
 }  // namespace gpurec

@@ -8,8 +8,9 @@ namespace gpurec {
 // The first index in [from, n) whose value lies above a threshold, n where there is none; NaN is above nothing.
 using FindAbove = std::int64_t (*)(const float* values, std::int64_t from, std::int64_t n, float threshold);
 
-// The k-th largest of n values, 1 <= k <= n.
-using KthLargest = float (*)(const float* values, std::int64_t n, std::int64_t k);
+// A value t that at least k of the n values reach, 1 <= k <= n, and hardly more than k + k/32 where none are equal:
+// a threshold that is quick to find.
+using NearKthLargest = float (*)(const float* values, std::int64_t n, std::int64_t k);
 
 // Moves the (value, position) pairs whose value is not <= threshold to the front, in order; returns how many.
 using KeepAbove = std::int64_t (*)(float* values, std::uint32_t* positions, std::int64_t n, float threshold);
