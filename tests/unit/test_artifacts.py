@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from gpurec.artifacts import SCHEMA_VERSION, Artifact, read_artifact, write_artifact
+from gpurec.artifacts import SCHEMA_VERSION, Artifact, files, read_artifact, write_artifact
 from gpurec.artifacts.layout import DTYPES, MAX_TENSORS, encode_manifest, parse_manifest, tensor_file_name
 from gpurec.errors import ArtifactError
 
@@ -277,7 +277,7 @@ class Faults:
         targets = [(os, name) for name in ("open", "close", "replace", "fsync", "unlink", "mkdir", "listdir")]
         targets += [
             (fcntl, "flock"),
-            (safetensors.numpy, "save_file"),
+            (files, "_write_tensors"),
             (Path, "write_bytes"),
             (Path, "unlink"),
         ]
@@ -288,8 +288,8 @@ class Faults:
         def wrapped(*args, **kwargs):
             self.left -= 1
             if self.left < 0 and (self.left == -1 or self.error is Crash):
-                if name == "save_file":  # the disk is full half way
-                    Path(args[1]).touch()
+                if name == "_write_tensors":  # the disk is full half way
+                    Path(args[0]).write_bytes(b"\x88")
                 elif name == "write_bytes":
                     with open(args[0], "wb") as stream:
                         stream.write(args[1][:40])

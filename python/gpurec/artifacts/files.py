@@ -33,6 +33,7 @@ from .layout import (
     MAX_MANIFEST_BYTES,
     Manifest,
     TensorSpec,
+    encode_header,
     encode_manifest,
     is_manifest,
     parse_header,
@@ -148,8 +149,6 @@ def write_artifact(
     >>> read_artifact(folder, "example").meta
     {'n_factors': 2}
     """
-    import safetensors.numpy
-
     arrays = {name: _storable(name, array) for name, array in tensors.items()}
     draft = Manifest(
         kind=kind,
@@ -175,7 +174,7 @@ def write_artifact(
         try:
             for left_behind in (manifest_tmp, tensors_tmp):
                 left_behind.unlink(missing_ok=True)
-            safetensors.numpy.save_file(arrays, tensors_tmp)
+            _write_tensors(tensors_tmp, arrays, draft.tensors)
             size, sha256 = _make_durable(tensors_tmp)
             name = tensor_file_name(sha256)
             manifest_tmp.write_bytes(encode_manifest(replace(draft, size=size, sha256=sha256)))
@@ -341,6 +340,14 @@ def _storable(name: str, array: Any) -> np.ndarray:
         known = ", ".join(str(dtype) for dtype in _DTYPE_NAMES)
         raise ArtifactError(f"[save] expected tensor {name!r} of {known}, got {stored.dtype}")
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def _write_tensors(path: Path, arrays: Mapping[str, np.ndarray], specs: Mapping[str, TensorSpec]) -> None:
+    header, order = encode_header(specs)
+    with open(path, "wb") as stream:
+        stream.write(header)
+        for name in order:
+            stream.write(arrays[name].reshape(-1).view(np.uint8).data)  # as it lies in memory: no copy
 
 
 def _make_durable(path: Path) -> tuple[int, str]:

@@ -23,8 +23,8 @@ import numpy as np
 
 from ..errors import ArtifactError
 
-__all__ = ["DTYPES", "SCHEMA_VERSION", "Manifest", "TensorSpec", "encode_manifest", "is_manifest"]
-__all__ += ["parse_header", "parse_manifest", "plain_json", "tensor_file_name"]
+__all__ = ["DTYPES", "SCHEMA_VERSION", "Manifest", "TensorSpec", "encode_header", "encode_manifest"]
+__all__ += ["is_manifest", "parse_header", "parse_manifest", "plain_json", "tensor_file_name"]
 
 SCHEMA_VERSION = 1
 FORMAT = "gpurec artifact"
@@ -33,6 +33,7 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_TENSORS = 64
 MAX_DIMENSIONS = 8
 MAX_TENSOR_BYTES = 2**63 - 1
+CACHE_LINE = 64  # bytes; a vector load that crosses from one line into the next takes two reads
 
 DTYPES = {
     "BOOL": np.dtype(np.bool_),
@@ -156,6 +157,45 @@ def _manifest_of(content: dict[str, Any], op: str) -> Manifest:
         raise ArtifactError(f"[{op}] expected an object of at most {MAX_TENSORS} tensors in the manifest")
     content["tensors"] = {name: _spec_of(name, spec, op) for name, spec in tensors.items()}
     return Manifest(**content)
+
+
+def encode_header(specs: Mapping[str, TensorSpec]) -> tuple[bytes, list[str]]:
+    """The start of a safetensors file, up to its data, and the tensors in the order in which they follow.
+
+    Parameters
+    ----------
+    specs : mapping of str to TensorSpec
+
+    Returns
+    -------
+    header : bytes
+        The header's length and its JSON text, padded with spaces so that the data begin at a multiple of
+        `CACHE_LINE`.
+    order : list of str
+        Tensors of whole cache lines come first, the largest at the front, so that each of them begins at a
+        multiple of `CACHE_LINE`. The others follow by falling size of their elements, which keeps all aligned
+        without gaps; the format allows none.
+
+    Examples
+    --------
+    >>> specs = {"row_of": TensorSpec("U32", (3,)), "panels": TensorSpec("F32", (1, 2, 16))}
+    >>> header, order = encode_header(specs)
+    >>> len(header) % 64, order
+    (0, ['panels', 'row_of'])
+    """
+
+    def place(name: str) -> tuple[bool, int, int, str]:
+        whole = specs[name].n_bytes % CACHE_LINE == 0
+        return not whole, 0 if whole else -DTYPES[specs[name].dtype].itemsize, -specs[name].n_bytes, name
+
+    order, content, begin = sorted(specs, key=place), {}, 0
+    for name in order:
+        end = begin + specs[name].n_bytes
+        content[name] = {**asdict(specs[name]), "data_offsets": [begin, end]}
+        begin = end
+    text = json.dumps(content, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % CACHE_LINE)
+    return len(text).to_bytes(8, "little") + text, order
 
 
 def parse_header(header: bytes, specs: Mapping[str, TensorSpec], file_size: int) -> dict[str, int]:

@@ -60,14 +60,23 @@ def read_index(
         floats = [name for name in ("items", "panels", "norms", "starts") if name in tensors]
         if any(tensors[name].dtype != np.float32 for name in floats):
             raise ValueError("its items are not float32")
+        if "items" in tensors and not np.isfinite(tensors["items"]).all():
+            raise ValueError("items that are not finite")
+        if boosted and metric == "euclidean":
+            raise ValueError("boosts with euclidean")
+        if "items" not in tensors:
+            artifact.tensor("norms", np.float32, row_of.shape)
         width = tensors["items" if "items" in tensors else "panels"].shape[1:2]
         if not width or width[0] <= boosted:
             raise ValueError("its items have no components")
         index = backend.index_of_tensors(tensors, scanned_metric(metric), n_rows)
-        ids = artifacts.ids_from_tensors("ids", tensors, meta["ids"]) if "ids" in meta else None
+        encoding = meta.get("ids", {})
+        if not isinstance(encoding, dict):
+            raise ValueError("ids without an encoding")
+        ids = artifacts.ids_from_tensors("ids", tensors, encoding) if "ids" in meta else None
         if ids is not None and len(ids) != n_rows:
             raise ValueError(f"{len(ids)} ids for {n_rows} rows")
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, MemoryError) as error:
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"[load] expected an index at {os.fspath(path)}, got: {error}") from error
