@@ -15,6 +15,7 @@ FULL_FOLDERS = {
     "csrc/cpu": "a header and a source for each op; the kernels have folders",
     "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
     "python/gpurec": "one package for each layer",
+    "tests/conformance": "one file for each promise that every member keeps",
     "tests/unit": "one file for each module under test",
 }
 

@@ -65,7 +65,7 @@ class ItemIndex(IndexChanges):
     carries the version that gave it.
 
     Any number of threads may search while one changes the index (changes wait for one another). A search
-    reads one version from beginning to end and never waits for a change; design 0005 tells how.
+    reads one version from beginning to end and never waits for a change; design 0006 tells how.
 
     Building costs one pass over the items and a sort of their norms; appended items go into a segment of
     their own, and segments are merged as they grow, so that a row is moved a few times in its life.
@@ -261,7 +261,7 @@ class ItemIndex(IndexChanges):
         now = self._now
         q = as_matrix(queries, "queries", "search_above", n_columns=now.index.d - now.boosted)
         floor = as_threshold(threshold, "search_above")
-        k = max(now.n_active, 1) if max_results is None else as_k(max_results, "search_above")
+        k = min(max(now.n_active, 1), 2**62 if max_results is None else as_k(max_results, "search_above"))
         filters: Filters = as_filters(len(q), now.n_rows, exclude, allow, deny, op="search_above")
         most = config.max_result_bytes() // 12
         try:
