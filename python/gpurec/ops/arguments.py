@@ -33,12 +33,12 @@ def as_float32(x: Any, name: str, op: str) -> np.ndarray:
         If the dtype is bool, complex, object or text.
     """
     array = np.asarray(x)
+    if array.dtype == np.float32:
+        return array
     if array.dtype.name == "bfloat16":  # an extension type of other packages: the upper half of a float32
         return (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"[{op}] expected {name} of a float or integer dtype, got {array.dtype}")
-    if array.dtype == np.float32:
-        return array
     with np.errstate(over="ignore", under="ignore"):  # an overflow becomes infinity, and that is reported
         return array.astype(np.float32)
 
