@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 __all__ = ["cpu", "missing"]
 
-cpu: ModuleType | None
 missing: dict[str, str] = {"_cuda": "this version of gpurec has no CUDA module"}
 
-try:
+if TYPE_CHECKING:
     from . import _cpu as cpu
-except ImportError as error:
-    cpu = None
-    missing["_cpu"] = str(error)
+else:
+    try:
+        from . import _cpu as cpu
+    except ImportError as error:
+        cpu = None
+        missing["_cpu"] = str(error)

@@ -99,7 +99,7 @@ class CpuBackend:
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         return native.top_k(scores, k, self.isa, self.n_threads)
 
-    def sgd_epoch(self, *arrays: np.ndarray, **rates: float) -> float:
+    def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)
 
     def build_index(self, items: np.ndarray, metric: str, active: np.ndarray | None = None) -> CpuIndex:
@@ -252,7 +252,7 @@ def _gathered(filters: Filters, n_queries: int) -> Filters:
     return Filters(None, allow, filters.deny)
 
 
-def _permits(filters: Filters) -> tuple:
+def _permits(filters: Filters) -> tuple[Any, Any, list[Any]]:
     """Mask, allow and deny as the native module takes them."""
     return (
         None if filters.mask is None else filters.mask.view(np.uint8),

@@ -68,7 +68,7 @@ class IndexChanges:
                 raise ValueError(f"[append] expected {len(new)} ids, one an item, got {len(ids)}")
             rows = np.arange(now.n_rows, now.n_rows + len(new), dtype=np.int64)
             index = now.index.with_items(now.items(new, boosts), rows, now.n_rows + len(new))
-            if self._ids is not None:
+            if self._ids is not None and ids is not None:
                 with self._reading_ids:
                     self._ids.extend(ids)
             self._now = replace(
@@ -228,5 +228,7 @@ class IndexChanges:
         return ids
 
     def _rows_of(self, ids: Any) -> np.ndarray:
+        if self._ids is None:
+            return as_rows(ids, self._now.n_rows, "ids")
         with self._reading_ids:
             return self._ids.rows(ids)

@@ -311,7 +311,7 @@ class ItemIndex(IndexChanges):
         [['c']]
         """
         now = self._now
-        rows = self._rows_of(ids) if self._ids is not None else as_rows(ids, now.n_rows, "search_ids")
+        rows = self._rows_of(ids)
         items, found = now.index.items_of(rows)
         if not found.all():
             raise UnknownIdError(
