@@ -1,4 +1,4 @@
-"""`search_above` of each member against the canonical scores: what reaches the threshold, and nothing else."""
+"""`search_above` of each member against the canonical scores: what reaches the threshold, nothing else."""
 
 from __future__ import annotations
 
