@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -141,26 +142,39 @@ def _limits(cell: Cell, figures: dict[str, list[float]], ours: list[float]) -> d
     }
 
 
-def run(cells: list[Cell], names: list[str], n_rounds: int, turn_seconds: float) -> dict[str, Any]:
-    """Measure cells table by table; one table is in memory at a time."""
+def run(
+    cells: list[Cell],
+    names: list[str],
+    n_rounds: int,
+    turn_seconds: float,
+    save: Callable[[dict[str, Any]], None] = lambda result: None,
+) -> dict[str, Any]:
+    """Measure cells table by table; one table is in memory at a time, and each cell is saved when measured."""
     n_threads = len(os.sched_getaffinity(0))
     result: dict[str, Any] = {"machine": machine(n_threads), "rounds": n_rounds, "versions": {}, "tables": []}
     for n_items, d in dict.fromkeys((cell.n_items, cell.d) for cell in cells):
         with tempfile.TemporaryDirectory() as folder:
             table = Table(n_items, d, names, n_threads, Path(folder))
+            measured: list[dict[str, Any]] = []
+            result["versions"] = {name: workers[0].version for name, workers in table.workers.items()}
+            result["tables"].append(
+                {"n_items": n_items, "d": d, "build_seconds": table.build_seconds, "cells": measured}
+            )
             try:
-                result["versions"] = {name: workers[0].version for name, workers in table.workers.items()}
-                measured = []
                 for cell in cells:
                     if (cell.n_items, cell.d) == (n_items, d):
                         measured.append(table.measure(cell, n_rounds, turn_seconds))
+                        save(result)
                         print(f"measured {cell}", file=sys.stderr, flush=True)
             finally:
                 table.close()
-        result["tables"].append(
-            {"n_items": n_items, "d": d, "build_seconds": table.build_seconds, "cells": measured}
-        )
     return result
+
+
+def _save(folder: Path, result: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "score_top_k.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / "score_top_k.md").write_text(markdown(result))
 
 
 def main() -> None:
@@ -173,12 +187,8 @@ def main() -> None:
         print(markdown(run(QUICK, [OURS, ONE_SHOT, "numpy-here"], n_rounds=3, turn_seconds=0.02)))
         return
     names = [OURS, ONE_SHOT, *(name for name, kind in CONTENDERS.items() if kind.own_environment)]
-    result = run(GRID, names, arguments.rounds, turn_seconds=0.25)
-    text = markdown(result)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "score_top_k.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.out / "score_top_k.md").write_text(text)
-    print(text)
+    save = partial(_save, arguments.out)
+    print(markdown(run(GRID, names, arguments.rounds, turn_seconds=0.25, save=save)))
 
 
 if __name__ == "__main__":
