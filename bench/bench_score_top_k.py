@@ -149,7 +149,7 @@ def run(
     turn_seconds: float,
     save: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> dict[str, Any]:
-    """Measure cells table by table; one table is in memory at a time, and each cell is saved when measured."""
+    """Measure cells table by table, one table in memory at a time; each cell is saved when measured."""
     n_threads = len(os.sched_getaffinity(0))
     result: dict[str, Any] = {"machine": machine(n_threads), "rounds": n_rounds, "versions": {}, "tables": []}
     for n_items, d in dict.fromkeys((cell.n_items, cell.d) for cell in cells):
