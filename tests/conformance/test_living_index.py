@@ -273,6 +273,7 @@ class LivingIndex(RuleBasedStateMachine):
         at = np.random.default_rng(seed).permutation(len(snapshot.rows))[:n]
         assert_same_bits(self.index.get(snapshot.rows[at]), snapshot.items[at], "get")
 
+    @precondition(lambda self: self.old is None or self.old[1].version < self.model.version)
     @rule()
     def keep_this_version(self):
         """A search that began now would read this to its end, whatever changes meanwhile."""
@@ -288,6 +289,14 @@ class LivingIndex(RuleBasedStateMachine):
         got = index.search(queries, k)
         assert_same_answer(got, snapshot.search(queries, k), f"version {snapshot.version} of {self.index}")
         assert got.version == snapshot.version
+        rows = snapshot.rows[::7]
+        assert_same_bits(index.get(rows), snapshot.items[::7], f"rows of version {snapshot.version}")
+        allowed = np.zeros((3, snapshot.n_rows), bool)
+        allowed[:, rows] = True
+        few = index.search(queries, k, allow=rows, hint=rows)
+        assert_same_answer(
+            few, snapshot.search(queries, k, allowed), f"some rows of version {snapshot.version}"
+        )
         self.done["old_versions"] += snapshot.version < self.model.version
 
     @rule(data=st.data())
