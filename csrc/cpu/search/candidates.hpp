@@ -123,6 +123,7 @@ class Candidates {
     stats_.rescored += n_scanned_;
     exact_.reserve(exact_.size() + std::size_t(n_scanned_));
     for (std::size_t i = 0; i < std::size_t(n_scanned_); ++i) {
+      if (!is_finite(values_[i])) continue;  // only where a mapped file's norms are not those of its items
       exact_.push_back(order_key(values_[i], table_->row_at(positions_[i])));
     }
     n_scanned_ = 0;
@@ -217,7 +218,7 @@ class Candidates {
       const std::uint32_t position = positions_[std::size_t(i)];
       table_->copy_item(position, item.data());
       const float exact = score(item.data());
-      if (exact >= tau_) exact_.push_back(order_key(exact, table_->row_at(position)));
+      if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, table_->row_at(position)));
     }
     n_scanned_ = 0;
     cut_exact();

@@ -66,11 +66,8 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
 }
 
 std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t n_rows) {
-  std::vector<bool> met(static_cast<std::size_t>(n_rows));
   for (std::int64_t i = 0; i < arrays.n; ++i) {
-    const std::uint32_t row = arrays.row_of[i];
-    if (row >= n_rows || met[row]) throw std::invalid_argument("[index] expected distinct public rows below n_rows");
-    met[row] = true;
+    if (arrays.row_of[i] >= n_rows) throw std::invalid_argument("[index] expected public rows below n_rows");
     if (!(arrays.norms[i] >= 0.0f)) throw std::invalid_argument("[index] expected norms of at least 0");
   }
   auto segment = std::make_shared<ItemSegment>(std::move(arrays));

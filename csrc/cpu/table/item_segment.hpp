@@ -55,7 +55,7 @@ struct ItemSegment {
 };
 
 // A segment over arrays made earlier by build_segment and kept elsewhere; `starts` as there. Throws
-// std::invalid_argument where a row is not below n_rows or stands twice, or a norm is negative or NaN.
+// std::invalid_argument where a row is not below n_rows, or a norm is negative or NaN.
 std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t n_rows);
 
 // A segment of prepared rows; row i is public row public_rows[i]. Costs a sum of squares and a copy of each row

@@ -143,6 +143,7 @@ std::shared_ptr<const ItemTable> ItemTable::without(const std::uint32_t* public_
 }
 
 std::shared_ptr<const ItemTable> ItemTable::compacted(const Kernels& kernels, int n_threads) const {
+  if (parts_.size() <= 1 && (parts_.empty() || parts_[0].dead == nullptr)) return std::make_shared<ItemTable>(*this);
   return of_segment(merged(0, kernels, n_threads), n_rows_);
 }
 
@@ -152,7 +153,12 @@ std::shared_ptr<const ItemTable> ItemTable::of_segment(std::shared_ptr<const Ite
   table->grow(n_rows);
   table->n_active_ = segment->n;
   std::vector<char> owned;
-  for (std::int64_t at = 0; at < segment->n; ++at) table->set_position(segment->row_of[at], std::uint32_t(at), owned);
+  for (std::int64_t at = 0; at < segment->n; ++at) {
+    if (table->position_of(segment->row_of[at]) != kNowhere) {
+      throw std::invalid_argument("[index] expected distinct public rows");
+    }
+    table->set_position(segment->row_of[at], std::uint32_t(at), owned);
+  }
   if (segment->n > 0) table->add_segment(std::move(segment));
   table->find_blocks();
   return table;

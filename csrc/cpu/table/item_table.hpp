@@ -71,7 +71,7 @@ class ItemTable {
   static std::shared_ptr<const ItemTable> of_segment(std::shared_ptr<const ItemSegment> segment, std::int64_t n_rows);
 
  private:
-  static constexpr int kChunkBits = 14;
+  static constexpr int kChunkBits = 10;
   static constexpr std::int64_t kChunkRows = std::int64_t(1) << kChunkBits;
   using Chunk = std::vector<std::uint32_t>;
 
