@@ -247,6 +247,12 @@ py::tuple top_k(const Array<float>& scores, std::int64_t k, const std::string& i
   return py::make_tuple(rows, best);
 }
 
+std::int64_t first_invalid_row(const Array<float>& rows, int n_threads) {
+  const MatrixView<const float> view = matrix(rows, "rows of shape (n, d)");
+  const py::gil_scoped_release nogil;  // bits are looked at, nothing is computed: any environment will do
+  return cpu::first_invalid_row(view, n_threads);
+}
+
 Array<float> prepare_rows(const Array<float>& rows, const std::string& metric, int n_threads) {
   const MatrixView<const float> view = matrix(rows, "rows of shape (n, d)");
   Array<float> out({view.rows, view.cols});
@@ -320,6 +326,17 @@ void register_tests(py::module_& m) {
     const cpu::FpEnvGuard environment;
     return stored_norm(dot64(x.data(), x.data(), x.size()), x.size());
   });
+  m.def("packed_norms", [](const Array<float>& rows, const std::string& isa) {
+    const MatrixView<const float> view = matrix(rows, "rows of shape (n, d)");
+    require(view.rows >= 1 && view.rows <= kPanelItems, "at most a panel of rows");
+    const cpu::FpEnvGuard environment;
+    std::vector<float> panel(static_cast<std::size_t>(kPanelItems * view.cols));
+    float squares[kPanelItems];
+    cpu::kernels(isa).pack_panel(view.data, view.row_stride, int(view.rows), view.cols, panel.data(), squares);
+    std::vector<double> norms;
+    for (std::int64_t i = 0; i < view.rows; ++i) norms.push_back(norm_upper_float32(squares[i], view.cols));
+    return std::make_pair(norms, panel);
+  });
   m.def("norm_lower", [](const Array<float>& x) {
     const cpu::FpEnvGuard environment;
     return norm_lower(stored_norm(dot64(x.data(), x.data(), x.size()), x.size()));
@@ -361,6 +378,7 @@ PYBIND11_MODULE(_cpu, m) {
   m.def("search_rows", &search_rows);
   m.def("table_of_arrays", &table_of_arrays);
   m.def("top_k", &top_k);
+  m.def("first_invalid_row", &first_invalid_row);
   m.def("prepare_rows", &prepare_rows);
   m.def("score", &score, py::arg("a"), py::arg("b"), py::arg("metric"), py::arg("out").noconvert(), py::arg("isa"),
         py::arg("n_threads"));  // a converted out would be a copy that the caller never sees

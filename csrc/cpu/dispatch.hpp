@@ -16,6 +16,7 @@ struct Kernels {
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;
   UnpackPanel unpack_panel;
+  PackPanel pack_panel;
   FindAbove find_above;
   NearKthLargest near_kth_largest;
   KeepAbove keep_above;

@@ -1,6 +1,7 @@
 #include "score.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -18,7 +19,30 @@ CanonicalSum canonical_sum(Metric metric, const Kernels& kernels) {
   return metric == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
 }
 
+bool all_finite(const float* x, std::int64_t n) {
+  std::uint32_t bad = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    bad |= std::uint32_t((bits & 0x7f800000u) == 0x7f800000u);
+  }
+  return bad == 0;
+}
+
 }  // namespace
+
+std::int64_t first_invalid_row(MatrixView<const float> rows, int n_threads) {
+  const std::int64_t n_tasks = (rows.rows + kRowsPerTask - 1) / kRowsPerTask;
+  std::vector<std::int64_t> found(static_cast<std::size_t>(n_tasks), rows.rows);
+  parallel_for(n_threads, n_tasks, [&](std::int64_t task) {
+    const std::int64_t end = std::min(rows.rows, (task + 1) * kRowsPerTask);
+    std::int64_t row = task * kRowsPerTask;
+    if (all_finite(rows.row(row), (end - row) * rows.cols)) return;
+    while (all_finite(rows.row(row), rows.cols)) ++row;
+    found[std::size_t(task)] = row;
+  });
+  return n_tasks == 0 ? rows.rows : *std::min_element(found.begin(), found.end());
+}
 
 void prepare_rows(MatrixView<const float> rows, Metric metric, MatrixView<float> out, int n_threads) {
   parallel_for(n_threads, (rows.rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task) {
@@ -48,9 +72,10 @@ void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, 
     const std::int64_t first = tile * kTileItems;
     const int n_items = int(std::min<std::int64_t>(kTileItems, b.rows - first));
     AlignedFloats panels(d * kTileItems);
-    for (int j = 0; j < n_items; ++j) {
-      float* column = panels.data() + j / kPanelItems * (kPanelItems * d) + j % kPanelItems;
-      for (std::int64_t i = 0; i < d; ++i) column[i * kPanelItems] = b.row(first + j)[i];
+    float squares[kPanelItems];
+    for (int j = 0; j < n_items; j += kPanelItems) {
+      kernels.pack_panel(b.row(first + j), b.row_stride, std::min(kPanelItems, n_items - j), d, panels.data() + j * d,
+                         squares);
     }
     alignas(64) const float start[kTileItems] = {};
     alignas(64) float scores[kTileQueries * kTileItems];

@@ -5,6 +5,9 @@
 
 namespace gpurec::cpu {
 
+// The first row that holds NaN or infinity, rows.rows where none does; rows lie one after another.
+std::int64_t first_invalid_row(MatrixView<const float> rows, int n_threads);
+
 // out[i] = the metric's prepared form of rows[i]; the same shape.
 void prepare_rows(MatrixView<const float> rows, Metric metric, MatrixView<float> out, int n_threads);
 

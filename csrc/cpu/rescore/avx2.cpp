@@ -76,35 +76,74 @@ double neg_squared_distance64_avx2(const float* q, const float* x, std::int64_t 
   return -lane_sum_avx2<SquaredDistance>(q, x, d);
 }
 
-// Blocks of eight components by eight items, transposed in registers.
+namespace {
+
+// r[a][b] becomes r[b][a].
+inline void transpose(__m256 (&r)[8]) {
+  __m256 t[8];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    t[2 * j] = _mm256_unpacklo_ps(r[2 * j], r[2 * j + 1]);
+    t[2 * j + 1] = _mm256_unpackhi_ps(r[2 * j], r[2 * j + 1]);
+  }
+  __m256 u[8];
+#pragma GCC unroll 2
+  for (int j = 0; j < 2; ++j) {
+    u[4 * j + 0] = _mm256_shuffle_ps(t[4 * j], t[4 * j + 2], 0x44);
+    u[4 * j + 1] = _mm256_shuffle_ps(t[4 * j], t[4 * j + 2], 0xee);
+    u[4 * j + 2] = _mm256_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0x44);
+    u[4 * j + 3] = _mm256_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    r[j] = _mm256_permute2f128_ps(u[j], u[j + 4], 0x20);
+    r[j + 4] = _mm256_permute2f128_ps(u[j], u[j + 4], 0x31);
+  }
+}
+
+}  // namespace
+
 void unpack_panel_avx2(const float* panel, std::int64_t d, float* items) {
   std::int64_t i = 0;
   for (; i + 8 <= d; i += 8) {
     for (int half = 0; half < kPanelItems; half += 8) {
-      __m256 r[8], t[8];
+      __m256 r[8];
 #pragma GCC unroll 8
       for (int j = 0; j < 8; ++j) r[j] = _mm256_loadu_ps(panel + (i + j) * kPanelItems + half);
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        t[2 * j] = _mm256_unpacklo_ps(r[2 * j], r[2 * j + 1]);
-        t[2 * j + 1] = _mm256_unpackhi_ps(r[2 * j], r[2 * j + 1]);
-      }
-#pragma GCC unroll 2
-      for (int j = 0; j < 2; ++j) {
-        r[4 * j + 0] = _mm256_shuffle_ps(t[4 * j], t[4 * j + 2], 0x44);
-        r[4 * j + 1] = _mm256_shuffle_ps(t[4 * j], t[4 * j + 2], 0xee);
-        r[4 * j + 2] = _mm256_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0x44);
-        r[4 * j + 3] = _mm256_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0xee);
-      }
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        _mm256_storeu_ps(items + (half + j) * d + i, _mm256_permute2f128_ps(r[j], r[j + 4], 0x20));
-        _mm256_storeu_ps(items + (half + 4 + j) * d + i, _mm256_permute2f128_ps(r[j], r[j + 4], 0x31));
-      }
+      transpose(r);
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) _mm256_storeu_ps(items + (half + j) * d + i, r[j]);
     }
   }
   for (; i < d; ++i) {
     for (int lane = 0; lane < kPanelItems; ++lane) items[lane * d + i] = panel[i * kPanelItems + lane];
+  }
+}
+
+void pack_panel_avx2(const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d, float* panel,
+                     float* squares) {
+  if (n_rows < kPanelItems) return pack_panel_serial(rows, row_stride, n_rows, d, panel, squares);
+  for (int half = 0; half < kPanelItems; half += 8) {
+    const float* const first = rows + half * row_stride;
+    __m256 sum[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    std::int64_t i = 0;
+    for (; i + 8 <= d; i += 8) {
+      __m256 r[8];
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) r[j] = _mm256_loadu_ps(first + j * row_stride + i);
+      transpose(r);
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) {
+        _mm256_storeu_ps(panel + (i + j) * kPanelItems + half, r[j]);
+        sum[j % 2] = _mm256_fmadd_ps(r[j], r[j], sum[j % 2]);
+      }
+    }
+    for (; i < d; ++i) {
+      for (int lane = 0; lane < 8; ++lane) panel[i * kPanelItems + half + lane] = first[lane * row_stride + i];
+      const __m256 x = _mm256_loadu_ps(panel + i * kPanelItems + half);
+      sum[0] = _mm256_fmadd_ps(x, x, sum[0]);
+    }
+    _mm256_storeu_ps(squares + half, _mm256_add_ps(sum[0], sum[1]));
   }
 }
 

@@ -71,40 +71,78 @@ double neg_squared_distance64_avx512(const float* q, const float* x, std::int64_
   return -lane_sum_avx512<SquaredDistance>(q, x, d);
 }
 
-// Blocks of sixteen components by sixteen items, transposed in registers.
+namespace {
+
+// r[a][b] becomes r[b][a].
+inline void transpose(__m512 (&r)[16]) {
+  __m512 t[16];
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; ++j) {
+    t[2 * j] = _mm512_unpacklo_ps(r[2 * j], r[2 * j + 1]);
+    t[2 * j + 1] = _mm512_unpackhi_ps(r[2 * j], r[2 * j + 1]);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {  // r[4 j + c]: columns c, c + 4, c + 8, c + 12 of the four rows from 4 j on
+    r[4 * j + 0] = _mm512_shuffle_ps(t[4 * j], t[4 * j + 2], 0x44);
+    r[4 * j + 1] = _mm512_shuffle_ps(t[4 * j], t[4 * j + 2], 0xee);
+    r[4 * j + 2] = _mm512_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0x44);
+    r[4 * j + 3] = _mm512_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    t[c] = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x88);           // columns c, c + 8
+    t[4 + c] = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xdd);       // columns c + 4, c + 12
+    t[8 + c] = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x88);
+    t[12 + c] = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xdd);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    r[c] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0x88);
+    r[c + 8] = _mm512_shuffle_f32x4(t[c], t[8 + c], 0xdd);
+    r[c + 4] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0x88);
+    r[c + 12] = _mm512_shuffle_f32x4(t[4 + c], t[12 + c], 0xdd);
+  }
+}
+
+}  // namespace
+
 void unpack_panel_avx512(const float* panel, std::int64_t d, float* items) {
   std::int64_t i = 0;
   for (; i + 16 <= d; i += 16) {
-    __m512 r[16], t[16];
+    __m512 r[16];
 #pragma GCC unroll 16
     for (int j = 0; j < 16; ++j) r[j] = _mm512_loadu_ps(panel + (i + j) * kPanelItems);
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) {
-      t[2 * j] = _mm512_unpacklo_ps(r[2 * j], r[2 * j + 1]);
-      t[2 * j + 1] = _mm512_unpackhi_ps(r[2 * j], r[2 * j + 1]);
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {  // r[4 j + c]: items c, c + 4, c + 8, c + 12, four components 4 j of each
-      r[4 * j + 0] = _mm512_shuffle_ps(t[4 * j], t[4 * j + 2], 0x44);
-      r[4 * j + 1] = _mm512_shuffle_ps(t[4 * j], t[4 * j + 2], 0xee);
-      r[4 * j + 2] = _mm512_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0x44);
-      r[4 * j + 3] = _mm512_shuffle_ps(t[4 * j + 1], t[4 * j + 3], 0xee);
-    }
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
-      const __m512 low0 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x88);       // items c, c + 8
-      const __m512 low1 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xdd);       // items c + 4, c + 12
-      const __m512 high0 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x88);
-      const __m512 high1 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xdd);
-      _mm512_storeu_ps(items + c * d + i, _mm512_shuffle_f32x4(low0, high0, 0x88));
-      _mm512_storeu_ps(items + (c + 8) * d + i, _mm512_shuffle_f32x4(low0, high0, 0xdd));
-      _mm512_storeu_ps(items + (c + 4) * d + i, _mm512_shuffle_f32x4(low1, high1, 0x88));
-      _mm512_storeu_ps(items + (c + 12) * d + i, _mm512_shuffle_f32x4(low1, high1, 0xdd));
-    }
+    transpose(r);
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) _mm512_storeu_ps(items + j * d + i, r[j]);
   }
   for (; i < d; ++i) {
     for (int lane = 0; lane < kPanelItems; ++lane) items[lane * d + i] = panel[i * kPanelItems + lane];
   }
+}
+
+void pack_panel_avx512(const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d, float* panel,
+                       float* squares) {
+  if (n_rows < kPanelItems) return pack_panel_serial(rows, row_stride, n_rows, d, panel, squares);
+  __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  std::int64_t i = 0;
+  for (; i + 16 <= d; i += 16) {
+    __m512 r[16];
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) r[j] = _mm512_loadu_ps(rows + j * row_stride + i);
+    transpose(r);
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) {
+      _mm512_storeu_ps(panel + (i + j) * kPanelItems, r[j]);
+      sum[j % 2] = _mm512_fmadd_ps(r[j], r[j], sum[j % 2]);
+    }
+  }
+  for (; i < d; ++i) {
+    for (int lane = 0; lane < kPanelItems; ++lane) panel[i * kPanelItems + lane] = rows[lane * row_stride + i];
+    const __m512 x = _mm512_loadu_ps(panel + i * kPanelItems);
+    sum[0] = _mm512_fmadd_ps(x, x, sum[0]);
+  }
+  _mm512_storeu_ps(squares, _mm512_add_ps(sum[0], sum[1]));
 }
 
 }  // namespace gpurec::cpu

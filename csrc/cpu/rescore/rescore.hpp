@@ -7,7 +7,9 @@ namespace gpurec::cpu {
 #define GPUREC_DECLARE_RESCORE(isa)                                            \
   double dot64_##isa(const float* q, const float* x, std::int64_t d);          \
   double neg_squared_distance64_##isa(const float* q, const float* x, std::int64_t d); \
-  void unpack_panel_##isa(const float* panel, std::int64_t d, float* items)
+  void unpack_panel_##isa(const float* panel, std::int64_t d, float* items);   \
+  void pack_panel_##isa(const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d, float* panel, \
+                        float* squares)
 GPUREC_DECLARE_RESCORE(serial);
 GPUREC_DECLARE_RESCORE(avx2);
 GPUREC_DECLARE_RESCORE(avx512);

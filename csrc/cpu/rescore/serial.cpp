@@ -22,4 +22,16 @@ void unpack_panel_serial(const float* panel, std::int64_t d, float* items) {
   }
 }
 
+void pack_panel_serial(const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d, float* panel,
+                       float* squares) {
+  for (int lane = 0; lane < kPanelItems; ++lane) squares[lane] = 0.0f;
+  for (std::int64_t i = 0; i < d; ++i) {
+    for (int lane = 0; lane < kPanelItems; ++lane) {
+      const float x = lane < n_rows ? rows[lane * row_stride + i] : 0.0f;
+      panel[i * kPanelItems + lane] = x;
+      squares[lane] += x * x;
+    }
+  }
+}
+
 }  // namespace gpurec::cpu

@@ -17,22 +17,22 @@
 #include "gpurec/order.hpp"
 #include "gpurec/score_top_k.hpp"
 #include "search/sort_keys.hpp"
-#include "table/item_table.hpp"
+#include "table/item_source.hpp"
 
 namespace gpurec::cpu {
 
 class Candidates {
  public:
-  // `n_items` is how many items may be offered at most; positions are of `table`.
-  Candidates(const ItemTable& table, std::int64_t n_items, CanonicalSum canonical, const Kernels& kernels,
+  // `n_items` is how many items may be offered at most; positions are of `items`.
+  Candidates(const ItemSource& items, std::int64_t n_items, CanonicalSum canonical, const Kernels& kernels,
              const float* query, std::int64_t k)
-      : table_(&table),
+      : items_(&items),
         canonical_(canonical),
         kernels_(&kernels),
         query_(query),
         k_(k),
         limit_(list_limit(k, n_items)) {
-    bound_ = Float32Bound(table.metric(), table.d(), kernels.dot64(query, query, table.d()));
+    bound_ = Float32Bound(items.metric(), items.d(), kernels.dot64(query, query, items.d()));
   }
 
   // Entries at which a list is thinned; memory a query is twelve bytes for each.
@@ -81,7 +81,7 @@ class Candidates {
 
   float score(const float* item) {
     ++stats_.rescored;
-    return round32(canonical_(query_, item, table_->d()));
+    return round32(canonical_(query_, item, items_->d()));
   }
 
   void take_all_of(const Candidates& other) {
@@ -124,7 +124,7 @@ class Candidates {
     exact_.reserve(exact_.size() + std::size_t(n_scanned_));
     for (std::size_t i = 0; i < std::size_t(n_scanned_); ++i) {
       if (!is_finite(values_[i])) continue;  // only where a mapped file's norms are not those of its items
-      exact_.push_back(order_key(values_[i], table_->row_at(positions_[i])));
+      exact_.push_back(order_key(values_[i], items_->row_at(positions_[i])));
     }
     n_scanned_ = 0;
   }
@@ -191,8 +191,7 @@ class Candidates {
     std::vector<Interval> intervals(static_cast<std::size_t>(n_scanned_));
     std::vector<float> lowers(intervals.size());
     for (std::size_t i = 0; i < intervals.size(); ++i) {
-      const ItemTable::Part& part = table_->part_of(positions_[i]);
-      intervals[i] = bound_.interval(values_[i], double(part.segment->norms[positions_[i] - part.base]));
+      intervals[i] = bound_.interval(values_[i], items_->norm_at(positions_[i]));
       lowers[i] = intervals[i].lower;
     }
     if (n_scanned_ >= k_) {
@@ -203,7 +202,7 @@ class Candidates {
     std::int64_t kept = 0;
     for (std::size_t i = 0; i < intervals.size(); ++i) {
       const float upper = intervals[i].upper;
-      if (upper < tau_ || order_key(upper, table_->row_at(positions_[i])) < last) continue;
+      if (upper < tau_ || order_key(upper, items_->row_at(positions_[i])) < last) continue;
       values_[std::size_t(kept)] = values_[i];
       positions_[std::size_t(kept++)] = positions_[i];
     }
@@ -213,12 +212,12 @@ class Candidates {
 
   // Intervals too wide to tell the candidates apart, or mass ties: score them all and let the total order cut to k.
   void score_all() {
-    std::vector<float> item(static_cast<std::size_t>(table_->d()));
+    std::vector<float> item(static_cast<std::size_t>(items_->d()));
     for (std::int64_t i = 0; i < n_scanned_; ++i) {
       const std::uint32_t position = positions_[std::size_t(i)];
-      table_->copy_item(position, item.data());
+      items_->copy_item(position, item.data());
       const float exact = score(item.data());
-      if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, table_->row_at(position)));
+      if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, items_->row_at(position)));
     }
     n_scanned_ = 0;
     cut_exact();
@@ -238,7 +237,7 @@ class Candidates {
     raise_to(last);
   }
 
-  const ItemTable* table_;
+  const ItemSource* items_;
   CanonicalSum canonical_;
   const Kernels* kernels_;
   const float* query_;

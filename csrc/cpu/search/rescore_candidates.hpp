@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "search/candidates.hpp"
+#include "table/item_table.hpp"
 
 namespace gpurec::cpu {
 

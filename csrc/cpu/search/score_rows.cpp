@@ -1,40 +1,169 @@
-// The search over rows as they lie: every row scored canonically, no panels.
+// The search over rows as they lie, for few queries: panels are made in the first-level cache, scanned and
+// forgotten. The rows are read once, as by a product that keeps no scores.
 #include <algorithm>
 #include <vector>
 
+#include "gpurec/bounds.hpp"
 #include "search/candidates.hpp"
 #include "search/permits.hpp"
 #include "search/score_top_k.hpp"
+#include "table/aligned.hpp"
 #include "threads.hpp"
 
 namespace gpurec::cpu {
+namespace {
+
+class Rows final : public ItemSource {
+ public:
+  Rows(MatrixView<const float> rows, Metric metric, const Kernels& kernels)
+      : rows_(rows), metric_(metric), kernels_(kernels) {}
+  std::int64_t d() const override { return rows_.cols; }
+  Metric metric() const override { return metric_; }
+  std::int64_t row_at(std::uint32_t position) const override { return position; }
+  double norm_at(std::uint32_t position) const override {
+    const float* x = rows_.row(position);
+    return norm_upper(kernels_.dot64(x, x, d()), d());
+  }
+  void copy_item(std::uint32_t position, float* out) const override { std::copy_n(rows_.row(position), d(), out); }
+
+ private:
+  MatrixView<const float> rows_;
+  Metric metric_;
+  const Kernels& kernels_;
+};
+
+// One thread's share of the rows, against all queries.
+class Share {
+ public:
+  Share(MatrixView<const float> rows, const Rows& source, MatrixView<const float> queries, std::int64_t k,
+        const FiltersView& filters, const Kernels& kernels)
+      : rows_(rows),
+        source_(source),
+        filters_(filters),
+        filtered_(filters.mask != nullptr || filters.allow != nullptr || !filters.deny.empty()),
+        kernels_(kernels),
+        panels_(kTileItems * rows.cols),
+        starts_(kTileItems) {
+    const CanonicalSum sum =
+        source.metric() == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
+    for (std::int64_t i = 0; i < queries.rows; ++i) {
+      queries_.push_back(queries.row(i));
+      candidates_.emplace_back(source, rows.rows, sum, kernels, queries.row(i), k);
+    }
+    reject_.resize(queries_.size());
+  }
+
+  std::vector<Candidates>& candidates() { return candidates_; }
+
+  void scan(std::int64_t first, std::int64_t end) {
+    for (std::int64_t at = first; at < end; at += kTileItems) scan_tile(at, int(std::min<std::int64_t>(kTileItems, end - at)));
+  }
+
+ private:
+  void scan_tile(std::int64_t at, int n_items) {
+    const double largest = pack(at, n_items);
+    for (std::size_t q = 0; q < queries_.size(); q += kTileQueries) {
+      const int n_queries = int(std::min<std::size_t>(kTileQueries, queries_.size() - q));
+      bool valid = true;
+      for (int m = 0; m < n_queries; ++m) {
+        const Candidates& c = candidates_[q + std::size_t(m)];
+        valid = valid && c.bound().valid(largest);
+        reject_[q + std::size_t(m)] = c.reject_at(largest);
+      }
+      alignas(64) float scores[kTileQueries * kTileItems];
+      std::uint64_t hits[kTileQueries];
+      if (valid) {
+        kernels_.scan_tile(queries_.data() + q, n_queries, panels_.data(), source_.d(), starts_.data(),
+                           reject_.data() + q, scores, hits);
+      }
+      const std::uint64_t live = n_items == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
+      for (int m = 0; m < n_queries; ++m) {
+        Candidates& c = candidates_[q + std::size_t(m)];
+        c.stats().scanned += n_items;
+        const std::uint64_t bits = permitted(std::int64_t(q) + m, at, valid ? hits[m] & live : live);
+        if (bits == 0) continue;
+        if (valid) {
+          c.offer(scores + m * kTileItems, std::uint32_t(at), bits, largest);
+        } else {
+          ++c.stats().canonical_fallbacks;
+          for (std::uint64_t left = bits; left != 0; left &= left - 1) {
+            const std::int64_t row = at + __builtin_ctzll(left);
+            c.offer_exact(row, c.score(rows_.row(row)));
+          }
+        }
+      }
+    }
+  }
+
+  // Panels of the tile, what their accumulators start from, and the largest norm.
+  double pack(std::int64_t at, int n_items) {
+    float squares[kTileItems];
+    const std::int64_t d = source_.d();
+    for (int p = 0; p < kTilePanels; ++p) {
+      const int n_rows = std::clamp(n_items - p * kPanelItems, 0, kPanelItems);
+      kernels_.pack_panel(rows_.row(at + (n_rows > 0 ? p * kPanelItems : 0)), rows_.row_stride, n_rows, d,
+                          panels_.data() + p * kPanelItems * d, squares + p * kPanelItems);
+    }
+    if (source_.metric() == Metric::euclidean) {
+      for (int j = 0; j < n_items; ++j) {
+        const float* x = rows_.row(at + j);
+        starts_.data()[j] = scan_start(Metric::euclidean, kernels_.dot64(x, x, d));
+      }
+    }
+    return norm_upper_float32(*std::max_element(squares, squares + kTileItems), d);
+  }
+
+  std::uint64_t permitted(std::int64_t query, std::int64_t at, std::uint64_t bits) const {
+    for (std::uint64_t left = filtered_ ? bits : 0; left != 0; left &= left - 1) {
+      const std::int64_t row = at + __builtin_ctzll(left);
+      const bool allowed = filters_.allow == nullptr || std::binary_search(filters_.allow->begin(query),
+                                                                           filters_.allow->end(query), row);
+      if (!allowed || !permits(filters_, query, row)) bits &= ~(left & -left);
+    }
+    return bits;
+  }
+
+  MatrixView<const float> rows_;
+  const Rows& source_;
+  const FiltersView& filters_;
+  bool filtered_;
+  const Kernels& kernels_;
+  AlignedFloats panels_;
+  AlignedFloats starts_;
+  std::vector<const float*> queries_;
+  std::vector<float> reject_;
+  std::vector<Candidates> candidates_;
+};
+
+}  // namespace
 
 SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries,
                                 std::int64_t k, const FiltersView& filters, TopKView out, const Kernels& kernels,
                                 int n_threads) {
-  constexpr std::int64_t kRowsPerPart = 1 << 12;
-  const CanonicalSum canonical = metric == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
-  const ItemTable none(rows.cols, metric);
-  const std::int64_t n_parts = std::clamp<std::int64_t>(rows.rows / kRowsPerPart, 1, n_threads);
-  SearchStats stats;
-  for (std::int64_t i = 0; i < queries.rows; ++i) {
-    std::vector<Candidates> parts(static_cast<std::size_t>(n_parts),
-                                  Candidates(none, rows.rows, canonical, kernels, queries.row(i), k));
-    parallel_for(n_threads, n_parts, [&](std::int64_t part) {
-      Candidates& candidates = parts[std::size_t(part)];
-      for (std::int64_t row = rows.rows * part / n_parts; row < rows.rows * (part + 1) / n_parts; ++row) {
-        if (filters.allow != nullptr &&
-            !std::binary_search(filters.allow->begin(i), filters.allow->end(i), row)) {
-          continue;
-        }
-        if (permits(filters, i, row)) candidates.offer_exact(row, candidates.score(rows.row(row)));
-      }
-    });
-    for (std::size_t part = 1; part < parts.size(); ++part) parts[0].take_all_of(parts[part]);
-    write_answer(parts[0].answer(), k, out, i);
-    stats.add(parts[0].stats());
-  }
-  return stats;
+  constexpr std::int64_t kRowsPerShare = 1 << 12;
+  const Rows source(rows, metric, kernels);
+  const std::int64_t n_shares = std::clamp<std::int64_t>(rows.rows / kRowsPerShare, 1, n_threads);
+  std::vector<Share> shares;
+  for (std::int64_t s = 0; s < n_shares; ++s) shares.emplace_back(rows, source, queries, k, filters, kernels);
+  parallel_for(n_threads, n_shares, [&](std::int64_t s) {
+    shares[std::size_t(s)].scan(rows.rows * s / n_shares, rows.rows * (s + 1) / n_shares);
+  });
+  std::vector<SearchStats> stats(static_cast<std::size_t>(queries.rows));
+  parallel_for(n_threads, queries.rows, [&](std::int64_t i) {
+    Candidates& all = shares[0].candidates()[std::size_t(i)];
+    for (std::size_t s = 1; s < shares.size(); ++s) all.take_all_of(shares[s].candidates()[std::size_t(i)]);
+    all.settle();
+    const CanonicalSum sum = metric == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
+    for (std::int64_t e = 0; e < all.n_scanned(); ++e) {
+      all.settle_entry(e, round32(sum(queries.row(i), rows.row(all.positions()[e]), rows.cols)));
+    }
+    all.settled();
+    write_answer(all.answer(), k, out, i);
+    stats[std::size_t(i)] = all.stats();
+  });
+  SearchStats total;
+  for (const SearchStats& s : stats) total.add(s);
+  return total;
 }
 
 }  // namespace gpurec::cpu

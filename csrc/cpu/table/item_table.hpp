@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "table/item_segment.hpp"
+#include "table/item_source.hpp"
 
 namespace gpurec::cpu {
 
 // Positions of all segments, one segment after another.
 constexpr std::uint32_t kNowhere = 0xffffffffu;
 
-class ItemTable {
+class ItemTable final : public ItemSource {
  public:
   struct Part {
     std::shared_ptr<const ItemSegment> segment;
@@ -31,8 +32,8 @@ class ItemTable {
 
   ItemTable(std::int64_t d, Metric metric) : d_(d), metric_(metric) {}
 
-  std::int64_t d() const { return d_; }
-  Metric metric() const { return metric_; }
+  std::int64_t d() const override { return d_; }
+  Metric metric() const override { return metric_; }
   std::int64_t n_rows() const { return n_rows_; }      // public rows ever given
   std::int64_t n_active() const { return n_active_; }  // those that a search can return
   const std::vector<Part>& parts() const { return parts_; }
@@ -50,11 +51,15 @@ class ItemTable {
     while (parts_[i].base > position) --i;
     return parts_[i];
   }
-  std::int64_t row_at(std::uint32_t position) const {
+  std::int64_t row_at(std::uint32_t position) const override {
     const Part& part = part_of(position);
     return part.segment->row_of[position - part.base];
   }
-  void copy_item(std::uint32_t position, float* out) const {
+  double norm_at(std::uint32_t position) const override {
+    const Part& part = part_of(position);
+    return double(part.segment->norms[position - part.base]);
+  }
+  void copy_item(std::uint32_t position, float* out) const override {
     const Part& part = part_of(position);
     part.segment->copy_item(position - part.base, out);
   }

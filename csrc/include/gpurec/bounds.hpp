@@ -64,6 +64,16 @@ inline double norm_lower(float stored) {
   return v > 0.0 ? v : 0.0;
 }
 
+// |x| from a float32 sum of the d squares, in any order, fused or not: each of the non-negative terms meets at
+// most d roundings, so the exact sum is at most (squares + d 2^-149) / (1 - gamma_d), and 1 / (1 - g) <= 1 + 2 g up
+// to g = 1/2. Infinite or NaN where the float32 sum is.
+inline double norm_upper_float32(float squares, std::int64_t d) {
+  if (GPUREC_PLANTED(bounds_norm_float32_nearest)) return std::sqrt(double(squares));
+  const double gamma = double(d) * kHalfUlp32 / (1.0 - double(d) * kHalfUlp32);
+  const double exact = (double(squares) + double(d) * 0x1p-149) * (1.0 + 2.0 * gamma);
+  return next_up(std::sqrt(exact) * (1.0 + 0x1p-50));
+}
+
 // L and U with L <= canonical <= U, as float32.
 struct Interval {
   float lower;

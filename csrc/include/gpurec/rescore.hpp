@@ -10,4 +10,9 @@ using CanonicalSum = double (*)(const float* q, const float* x, std::int64_t d);
 // Has the items of a panel back as rows: items[lane * d + i] = panel[i * kPanelItems + lane].
 using UnpackPanel = void (*)(const float* panel, std::int64_t d, float* items);
 
+// Kernel `pack`: at most kPanelItems rows as a panel, lanes past n_rows zero, and the float32 sum of squares of each
+// lane. Rows are row_stride floats apart.
+using PackPanel = void (*)(const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d, float* panel,
+                           float* squares);
+
 }  // namespace gpurec

@@ -12,6 +12,7 @@ from functools import cache
 from ..errors import BackendUnavailableError
 from .base import METRICS, Backend, Filters, Index, RowSets
 from .environment import strict_floats
+from .finite import first_invalid_row
 
 __all__ = [
     "METRICS",
@@ -20,6 +21,7 @@ __all__ = [
     "Index",
     "RowSets",
     "available",
+    "first_invalid_row",
     "get",
     "select",
     "strict_floats",

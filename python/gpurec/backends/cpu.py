@@ -15,9 +15,9 @@ from .panels import PANEL_ITEMS
 
 __all__ = ["CpuBackend", "available_isas"]
 
-# A table without panels costs nothing to make and scores every row canonically, about three times the work of
-# a scan; panels cost about as much to make as scanning them for five queries.
-_QUERIES_WORTH_PANELS = 5
+# Rows as they lie are packed in the cache and forgotten; sorting them by norm and keeping the panels pays from about
+# here on (measured on 100,000 x 64 and 20,000 x 128 normal items, where norms rule out nothing).
+_QUERIES_WORTH_PANELS = 1024
 # Gathering and scoring an allowed row canonically costs about as much as scanning eight in panels.
 _GATHER_COST = 8
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import config
-from ..backends import METRICS
+from ..backends import METRICS, first_invalid_row
 
 __all__ = [
     "PRECISIONS",
@@ -17,11 +17,9 @@ __all__ = [
     "as_metric",
     "as_precision",
     "check_result_size",
-    "first_invalid_row",
 ]
 
 PRECISIONS = ("auto", "fp32")
-_ROWS_PER_CHECK = 1 << 16
 
 
 def as_float32(x: Any, name: str, op: str) -> np.ndarray:
@@ -41,16 +39,6 @@ def as_float32(x: Any, name: str, op: str) -> np.ndarray:
         raise TypeError(f"[{op}] expected {name} of a float or integer dtype, got {array.dtype}")
     with np.errstate(over="ignore", under="ignore"):  # an overflow becomes infinity, and that is reported
         return array.astype(np.float32)
-
-
-def first_invalid_row(matrix: np.ndarray) -> int | None:
-    """First row that holds NaN or infinity, None where all are finite."""
-    step = max(1, _ROWS_PER_CHECK * 64 // max(1, matrix.shape[1]))
-    for start in range(0, len(matrix), step):
-        finite = np.isfinite(matrix[start : start + step])
-        if not finite.all():
-            return start + int(np.argmin(finite.all(axis=1)))
-    return None
 
 
 def as_matrix(x: Any, name: str, op: str, *, finite: bool = True, n_columns: int | None = None) -> np.ndarray:

@@ -1,0 +1,19 @@
+// What a search asks of the items behind positions; asked for the few that come near an answer, never in a hot loop.
+#pragma once
+#include <cstdint>
+
+#include "gpurec/views.hpp"
+
+namespace gpurec::cpu {
+
+class ItemSource {
+ public:
+  virtual ~ItemSource() = default;
+  virtual std::int64_t d() const = 0;
+  virtual Metric metric() const = 0;
+  virtual std::int64_t row_at(std::uint32_t position) const = 0;
+  virtual double norm_at(std::uint32_t position) const = 0;  // an upper bound
+  virtual void copy_item(std::uint32_t position, float* out) const = 0;
+};
+
+}  // namespace gpurec::cpu
