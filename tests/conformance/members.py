@@ -37,7 +37,11 @@ COUNTS: dict[str, Counter[str]] = defaultdict(Counter)
 
 
 class CountingBackend:
-    """A backend that adds what each search reports about itself to `COUNTS`."""
+    """A backend that adds what each search reports about itself to `COUNTS`.
+
+    A search of items that come with it is made both ways there are: as the backend would, which may be without
+    an index, and on an index. Both must agree.
+    """
 
     def __init__(self, member: str, backend: Backend) -> None:
         self._member, self._backend = member, backend
@@ -60,6 +64,21 @@ class CountingBackend:
         if stats is not None:
             stats.update(counts)
         return answer
+
+    def score_top_k(
+        self,
+        queries: np.ndarray,
+        items: np.ndarray,
+        k: int,
+        metric: str,
+        filters: Filters,
+        hint: RowSets | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows, scores = self._backend.score_top_k(queries, items, k, metric, filters, hint)
+        indexed = self.search(self._backend.build_index(items, metric), queries, k, filters, hint)
+        assert np.array_equal(rows, indexed[0]), "the rows differ with and without an index"
+        assert_same_bits(scores, indexed[1], "with and without an index")
+        return rows, scores
 
 
 def member_backend(member: str) -> Backend:

@@ -1,4 +1,4 @@
-"""Panels that are made on the way: their items, and norms from float32 squares against rational arithmetic."""
+"""Panels made on the way: their items, and norms from float32 squares against rational arithmetic."""
 
 from __future__ import annotations
 
