@@ -39,8 +39,8 @@ COUNTS: dict[str, Counter[str]] = defaultdict(Counter)
 class CountingBackend:
     """A backend that adds what each search reports about itself to `COUNTS`.
 
-    A search of items that come with it is made both ways there are: as the backend would, which may be without
-    an index, and on an index. Both must agree.
+    A search of items that come with it is made both ways there are: as the backend would, which may be
+    without an index, and on an index. Both must agree.
     """
 
     def __init__(self, member: str, backend: Backend) -> None:

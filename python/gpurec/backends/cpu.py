@@ -15,8 +15,8 @@ from .panels import PANEL_ITEMS
 
 __all__ = ["CpuBackend", "available_isas"]
 
-# Rows as they lie are packed in the cache and forgotten. Sorting them by norm and keeping their panels pays from
-# about here on (measured on 100,000 x 64 and 20,000 x 128 normal items, whose norms rule nothing out).
+# Rows as they lie are packed in the cache and forgotten. Sorting them by norm and keeping their panels pays
+# from about here on (measured on 100,000 x 64 and 20,000 x 128 normal items, whose norms rule nothing out).
 _QUERIES_WORTH_PANELS = 1024
 # Gathering and scoring an allowed row canonically costs about as much as scanning eight in panels.
 _GATHER_COST = 8
