@@ -146,6 +146,8 @@ import os, signal, sys
 import gpurec.models
 from gpurec.cli import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell put us in the background
+
 def fit(model, interactions):
     model._training = None
     print("so far")
