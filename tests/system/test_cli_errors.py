@@ -146,7 +146,7 @@ import os, signal, sys
 import gpurec.models
 from gpurec.cli import main
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell put us in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
 
 def fit(model, interactions):
     model._training = None

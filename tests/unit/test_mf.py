@@ -325,7 +325,7 @@ def test_an_interrupted_fit_leaves_no_half_model():
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself SIGINT")
 def test_ctrl_c_ends_a_fit():
-    # A shell starts what it runs in the background with the signal ignored; then Python takes no notice either.
+    # A background job of a shell starts with the signal ignored, and Python then leaves it so.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
