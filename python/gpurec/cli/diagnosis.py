@@ -17,6 +17,7 @@ import numpy as np
 from .. import backends
 from ..backends import cpu
 from ..errors import BackendUnavailableError
+from ..index import ItemIndex
 from ..ops import score_top_k
 from ..types import TopK
 
@@ -127,7 +128,9 @@ def _blas() -> dict[str, Any]:
 
 
 def self_test() -> dict[str, Any]:
-    """Search on every backend and ISA that runs here, and compare with the reference bit for bit.
+    """Search on every backend and ISA that runs here, with and without an index, against the reference.
+
+    Answers must be equal bit for bit.
 
     Returns
     -------
@@ -141,8 +144,11 @@ def self_test() -> dict[str, Any]:
     for name, backend in _searchers():
         found[name] = None
         for (case, more), answer in zip(cases, expected):
+            queries, items, k = case
             try:
-                wrong = _difference(score_top_k(*case, **more, backend=backend), answer)
+                index = ItemIndex(items, metric=more["metric"], backend=backend)
+                wrong = _difference(index.search(queries, k, exclude=more["exclude"]), answer)
+                wrong = wrong or _difference(score_top_k(*case, **more, backend=backend), answer)
             except Exception as error:  # whatever a broken build does, the others are still to be tried
                 wrong = f"{type(error).__name__}: {error}"
             if wrong:
