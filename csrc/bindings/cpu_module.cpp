@@ -1,4 +1,4 @@
-// The module gpurec._native._cpu: registrations only. Each entry sets the floating-point environment and
+// The module gpurec._native._cpu: arrays become views here, nothing is computed. Each entry sets the floating-point environment and
 // releases the GIL around the computation.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -35,7 +35,7 @@ class Candidates {
     bound_ = Float32Bound(items.metric(), items.d(), kernels.dot64(query, query, items.d()));
   }
 
-  // Entries at which a list is thinned; memory a query is twelve bytes for each.
+  // Entries at which a list is thinned: eight bytes each, and as much again for known scores.
   static std::int64_t list_limit(std::int64_t k, std::int64_t n_items) {
     const std::int64_t most = std::min(k, n_items);
     return most + std::max<std::int64_t>(most, kRoom);
