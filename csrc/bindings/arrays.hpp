@@ -73,4 +73,9 @@ inline Metric metric_of(const std::string& name) {
   throw std::invalid_argument("[native] unknown metric '" + name + "'");
 }
 
+// The metric of prepared rows: only distances are not dots.
+inline Metric scanned_metric(const std::string& name) {
+  return metric_of(name) == Metric::euclidean ? Metric::euclidean : Metric::dot;
+}
+
 }  // namespace gpurec::bindings

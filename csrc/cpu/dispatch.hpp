@@ -13,6 +13,7 @@ struct Kernels {
   const char* isa;
   bool (*supported)();
   ScanTile scan_tile;
+  ScanRows scan_rows;
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;
   UnpackPanel unpack_panel;

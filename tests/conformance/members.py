@@ -39,8 +39,8 @@ COUNTS: dict[str, Counter[str]] = defaultdict(Counter)
 class CountingBackend:
     """A backend that adds what each search reports about itself to `COUNTS`.
 
-    A search of items that come with it is made both ways there are: as the backend would, which may be
-    without an index, and on an index. Both must agree.
+    A search of items that come with it is made in all the ways there are: as the backend would, which may be
+    without an index, on an index, and for the first query alone. All must agree.
     """
 
     def __init__(self, member: str, backend: Backend) -> None:
@@ -78,7 +78,20 @@ class CountingBackend:
         indexed = self.search(self._backend.build_index(items, metric), queries, k, filters, hint)
         assert np.array_equal(rows, indexed[0]), "the rows differ with and without an index"
         assert_same_bits(scores, indexed[1], "with and without an index")
+        if len(queries) > 1:
+            alone = self._backend.score_top_k(queries[:1], items, k, metric, _of_first_query(filters))
+            assert np.array_equal(rows[:1], alone[0]), "the rows differ for a query alone"
+            assert_same_bits(scores[:1], alone[1], "for a query alone")
         return rows, scores
+
+
+def _of_first_query(filters: Filters) -> Filters:
+    def first(sets: RowSets) -> RowSets:
+        rows = sets.of(0)
+        return RowSets(np.array([0, len(rows)], np.int64), np.ascontiguousarray(rows))
+
+    allow = None if filters.allow is None else first(filters.allow)
+    return Filters(filters.mask, allow, tuple(first(sets) for sets in filters.deny))
 
 
 def member_backend(member: str) -> Backend:

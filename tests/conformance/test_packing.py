@@ -7,8 +7,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import gpurec
 from gpurec._native import cpu as _cpu
-from gpurec.backends.cpu import available_isas
+from gpurec.backends.cpu import CpuBackend, available_isas
 
 
 def tables(d: int) -> list[np.ndarray]:
@@ -38,6 +39,27 @@ def test_packed_norms_are_bounds_and_items_are_kept(d: int, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("d", [1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 200, 1056])
+def test_rows_scanned_as_they_lie_keep_their_bounds(d: int, isa: str) -> None:
+    rng = np.random.default_rng(d)
+    query = rng.standard_normal(d).astype(np.float32)
+    for n in (64, 37, 1):
+        rows = rng.standard_normal((n, d)).astype(np.float32)
+        rows *= np.ldexp(np.float32(1), rng.integers(-40, 40, (n, 1))).astype(np.float32)
+        scores, squares = _cpu.scan_rows(query, rows, isa)
+        assert len(scores) == len(squares) == 64
+        for j in range(64):
+            row = rows[min(j, n - 1)]  # the last one stands for those that are missing
+            exact = sum(Fraction(float(q)) * Fraction(float(x)) for q, x in zip(query, row))
+            size = sum(abs(Fraction(float(q)) * Fraction(float(x))) for q, x in zip(query, row))
+            gamma = Fraction(d, 2**24) / (1 - Fraction(d, 2**24))
+            assert abs(Fraction(scores[j]) - exact) <= gamma * size + Fraction(d, 2**149)
+            square = sum(Fraction(float(x)) ** 2 for x in row)
+            norm = Fraction(_cpu.norm_upper_float32(squares[j], d))
+            assert square <= norm**2 <= square * (1 + Fraction(4 * (d + 1), 2**24)) + Fraction(2 * d, 2**149)
+
+
+@pytest.mark.parametrize("isa", available_isas())
 def test_squares_beyond_float32_have_no_norm(isa: str) -> None:
     norms, _ = _cpu.packed_norms(np.full((16, 3), 1e30, np.float32), isa)
     assert all(norm == np.inf for norm in norms)
@@ -52,3 +74,26 @@ def test_the_first_invalid_row_is_found(bad: float, n_threads: int) -> None:
         rows[row, row % 3] = bad
         assert _cpu.first_invalid_row(rows, n_threads) == row
     assert _cpu.first_invalid_row(rows[:0], n_threads) == 0
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("metric", ["dot", "cosine", "pearson", "euclidean"])
+@pytest.mark.parametrize("n_queries", [1, 2, 5, 1100])
+def test_items_that_are_not_finite_are_named(n_queries: int, metric: str, isa: str) -> None:
+    rng = np.random.default_rng(n_queries)
+    items = rng.standard_normal((300, 17)).astype(np.float32)
+    queries = rng.standard_normal((n_queries, 17)).astype(np.float32)
+    queries[:, 3] = 0  # zero times infinity must not go unseen
+    for row, bad in ((299, np.nan), (64, -np.inf), (5, np.inf)):
+        items[row, 3] = bad
+        with pytest.raises(ValueError, match=f"NaN or infinity in row {row} of items"):
+            gpurec.score_top_k(queries, items, 4, metric=metric, backend=CpuBackend(isa=isa, n_threads=2))
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("n_queries", [1, 5])
+def test_items_whose_squares_overflow_are_finite_all_the_same(n_queries: int, isa: str) -> None:
+    items = np.full((70, 3), 2.0**100, np.float32)
+    items[1::2] = 1.0
+    found = gpurec.score_top_k(np.ones((n_queries, 3), np.float32), items, 70, backend=CpuBackend(isa=isa))
+    assert (found.scores[:, :35] == np.float32(3 * 2.0**100)).all() and (found.scores[:, 35:] == 3).all()

@@ -1,6 +1,8 @@
 // scan_tile_f32, plain C++: the form that the others are checked against and that any processor runs.
 #include "scan.hpp"
 
+#include <algorithm>
+
 #include "gpurec/scan.hpp"
 
 namespace gpurec::cpu {
@@ -20,6 +22,18 @@ void scan_tile_f32_serial(const float* const* queries, int n_queries, const floa
     sum = scores + m * kTileItems;
     for (int j = 0; j < kTileItems; ++j) {
       hits[m] |= std::uint64_t(!(sum[j] <= reject[m])) << j;
+    }
+  }
+}
+
+void scan_rows_f32_serial(const float* query, const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d,
+                          float* scores, float* squares) {
+  for (int j = 0; j < kTileItems; ++j) {
+    const float* x = rows + std::min(j, n_rows - 1) * row_stride;
+    scores[j] = squares[j] = 0.0f;
+    for (std::int64_t i = 0; i < d; ++i) {
+      scores[j] += query[i] * x[i];
+      squares[j] += x[i] * x[i];
     }
   }
 }

@@ -1,9 +1,15 @@
-// The search over rows as they lie, for few queries: panels are made in the first-level cache, scanned and
-// forgotten. The rows are read once, as by a product that keeps no scores.
+// The search over rows as they lie, for few queries: they are read once, as by a product that keeps no scores, and
+// whether they are finite is seen on the way. For more than a handful of queries panels are made in the cache,
+// scanned and forgotten.
 #include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+#include <optional>
 #include <vector>
 
 #include "gpurec/bounds.hpp"
+#include "score.hpp"
 #include "search/candidates.hpp"
 #include "search/permits.hpp"
 #include "search/score_top_k.hpp"
@@ -32,6 +38,23 @@ class Rows final : public ItemSource {
   const Kernels& kernels_;
 };
 
+// Packing pays from this many queries on.
+constexpr std::size_t kQueriesWorthPacking = 3;
+
+// The largest of a tile's sums of squares. Bits of floats without a sign are in the order of the floats, with
+// infinity and then NaN above all.
+float largest_of(const float (&squares)[kTileItems]) {
+  std::int32_t largest = 0;
+  for (int j = 0; j < kTileItems; ++j) {
+    std::int32_t bits;
+    std::memcpy(&bits, squares + j, sizeof bits);
+    largest = std::max(largest, bits & 0x7fffffff);
+  }
+  float value;
+  std::memcpy(&value, &largest, sizeof value);
+  return value;
+}
+
 // One thread's share of the rows, against all queries.
 class Share {
  public:
@@ -55,13 +78,42 @@ class Share {
 
   std::vector<Candidates>& candidates() { return candidates_; }
 
-  void scan(std::int64_t first, std::int64_t end) {
-    for (std::int64_t at = first; at < end; at += kTileItems) scan_tile(at, int(std::min<std::int64_t>(kTileItems, end - at)));
+  // False where a row is not finite; what was scanned until then is of no use.
+  bool scan(std::int64_t first, std::int64_t end) {
+    const bool pack = queries_.size() >= kQueriesWorthPacking || source_.metric() == Metric::euclidean;
+    for (std::int64_t at = first; at < end; at += kTileItems) {
+      const int n_items = int(std::min<std::int64_t>(kTileItems, end - at));
+      if (!(pack ? scan_packed(at, n_items) : scan_as_they_lie(at, n_items))) return false;
+    }
+    return true;
   }
 
  private:
-  void scan_tile(std::int64_t at, int n_items) {
-    const double largest = pack(at, n_items);
+  bool scan_as_they_lie(std::int64_t at, int n_items) {
+    float scores[kTileItems];
+    float squares[kTileItems];
+    for (std::size_t q = 0; q < queries_.size(); ++q) {
+      kernels_.scan_rows(queries_[q], rows_.row(at), rows_.row_stride, n_items, source_.d(), scores, squares);
+      const float square = largest_of(squares);
+      if (!are_finite(at, n_items, square)) return false;
+      const double largest = norm_upper_float32(square, source_.d());
+      const Candidates& c = candidates_[q];
+      const bool valid = c.bound().valid(largest);
+      std::uint64_t hits = 0;
+      const float reject = c.reject_at(largest);
+      for (std::int64_t j = valid ? kernels_.find_above(scores, 0, n_items, reject) : n_items; j < n_items;
+           j = kernels_.find_above(scores, j + 1, n_items, reject)) {
+        hits |= std::uint64_t(1) << j;
+      }
+      offer(q, at, n_items, scores, hits, valid, largest);
+    }
+    return true;
+  }
+
+  bool scan_packed(std::int64_t at, int n_items) {
+    const float square = pack(at, n_items);
+    if (!are_finite(at, n_items, square)) return false;
+    const double largest = norm_upper_float32(square, source_.d());
     for (std::size_t q = 0; q < queries_.size(); q += kTileQueries) {
       const int n_queries = int(std::min<std::size_t>(kTileQueries, queries_.size() - q));
       bool valid = true;
@@ -76,27 +128,41 @@ class Share {
         kernels_.scan_tile(queries_.data() + q, n_queries, panels_.data(), source_.d(), starts_.data(),
                            reject_.data() + q, scores, hits);
       }
-      const std::uint64_t live = n_items == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
       for (int m = 0; m < n_queries; ++m) {
-        Candidates& c = candidates_[q + std::size_t(m)];
-        c.stats().scanned += n_items;
-        const std::uint64_t bits = permitted(std::int64_t(q) + m, at, valid ? hits[m] & live : live);
-        if (bits == 0) continue;
-        if (valid) {
-          c.offer(scores + m * kTileItems, std::uint32_t(at), bits, largest);
-        } else {
-          ++c.stats().canonical_fallbacks;
-          for (std::uint64_t left = bits; left != 0; left &= left - 1) {
-            const std::int64_t row = at + __builtin_ctzll(left);
-            c.offer_exact(row, c.score(rows_.row(row)));
-          }
-        }
+        offer(q + std::size_t(m), at, n_items, scores + m * kTileItems, hits[m], valid, largest);
       }
+    }
+    return true;
+  }
+
+  // What the tile's scores, or where they are not valid the canonical ones, mean for a query.
+  void offer(std::size_t query, std::int64_t at, int n_items, const float* scores, std::uint64_t hits, bool valid,
+             double largest) {
+    Candidates& c = candidates_[query];
+    c.stats().scanned += n_items;
+    const std::uint64_t live = n_items == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
+    const std::uint64_t bits = permitted(std::int64_t(query), at, valid ? hits & live : live);
+    if (bits == 0) return;
+    if (valid) {
+      c.offer(scores, std::uint32_t(at), bits, largest);
+      return;
+    }
+    ++c.stats().canonical_fallbacks;
+    for (std::uint64_t left = bits; left != 0; left &= left - 1) {
+      const std::int64_t row = at + __builtin_ctzll(left);
+      c.offer_exact(row, c.score(rows_.row(row)));
     }
   }
 
-  // Panels of the tile, what their accumulators start from, and the largest norm.
-  double pack(std::int64_t at, int n_items) {
+  // Squares add up to a finite sum only where their rows are finite; those of huge rows do not, so these are asked.
+  bool are_finite(std::int64_t at, int n_items, float largest_square) const {
+    if (GPUREC_PLANTED(rows_not_looked_through)) return true;
+    if (largest_square <= std::numeric_limits<float>::max()) return true;
+    return first_invalid_row({rows_.row(at), n_items, rows_.cols, rows_.row_stride}, 1) == n_items;
+  }
+
+  // Panels of the tile, what their accumulators start from, and the largest sum of squares.
+  float pack(std::int64_t at, int n_items) {
     float squares[kTileItems];
     const std::int64_t d = source_.d();
     for (int p = 0; p < kTilePanels; ++p) {
@@ -110,7 +176,7 @@ class Share {
         starts_.data()[j] = scan_start(Metric::euclidean, kernels_.dot64(x, x, d));
       }
     }
-    return norm_upper_float32(*std::max_element(squares, squares + kTileItems), d);
+    return largest_of(squares);
   }
 
   std::uint64_t permitted(std::int64_t query, std::int64_t at, std::uint64_t bits) const {
@@ -137,17 +203,20 @@ class Share {
 
 }  // namespace
 
-SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries,
-                                std::int64_t k, const FiltersView& filters, TopKView out, const Kernels& kernels,
-                                int n_threads) {
+std::optional<SearchStats> score_top_k_of_rows(MatrixView<const float> rows, Metric metric,
+                                               MatrixView<const float> queries, std::int64_t k,
+                                               const FiltersView& filters, TopKView out, const Kernels& kernels,
+                                               int n_threads) {
   constexpr std::int64_t kRowsPerShare = 1 << 12;
   const Rows source(rows, metric, kernels);
   const std::int64_t n_shares = std::clamp<std::int64_t>(rows.rows / kRowsPerShare, 1, n_threads);
   std::vector<Share> shares;
   for (std::int64_t s = 0; s < n_shares; ++s) shares.emplace_back(rows, source, queries, k, filters, kernels);
+  std::atomic<bool> finite{true};
   parallel_for(n_threads, n_shares, [&](std::int64_t s) {
-    shares[std::size_t(s)].scan(rows.rows * s / n_shares, rows.rows * (s + 1) / n_shares);
+    if (!shares[std::size_t(s)].scan(rows.rows * s / n_shares, rows.rows * (s + 1) / n_shares)) finite = false;
   });
+  if (!finite) return std::nullopt;
   std::vector<SearchStats> stats(static_cast<std::size_t>(queries.rows));
   parallel_for(n_threads, queries.rows, [&](std::int64_t i) {
     Candidates& all = shares[0].candidates()[std::size_t(i)];

@@ -1,5 +1,8 @@
 // Op `score_top_k` on the CPU; the contract is gpurec/score_top_k.hpp.
 #pragma once
+#include <optional>
+#include <vector>
+
 #include "dispatch.hpp"
 #include "gpurec/score_top_k.hpp"
 #include "table/item_table.hpp"
@@ -16,9 +19,11 @@ std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, Matr
                                                     float threshold, std::int64_t k, std::int64_t most,
                                                     const FiltersView& filters, const Kernels& kernels, int n_threads);
 
-// The same as score_top_k over rows as they lie, each scored canonically: cheaper than packing them for a handful of queries.
-SearchStats score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries,
-                                std::int64_t k, const FiltersView& filters, TopKView out, const Kernels& kernels,
-                                int n_threads);
+// The same as score_top_k over rows as they lie: cheaper than a table for less than a thousand queries. These rows need
+// not be finite: nothing where one is not.
+std::optional<SearchStats> score_top_k_of_rows(MatrixView<const float> rows, Metric metric,
+                                               MatrixView<const float> queries, std::int64_t k,
+                                               const FiltersView& filters, TopKView out, const Kernels& kernels,
+                                               int n_threads);
 
 }  // namespace gpurec::cpu

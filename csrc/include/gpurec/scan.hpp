@@ -21,4 +21,10 @@ constexpr int kTileQueries = 6;
 using ScanTile = void (*)(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                           const float* start, const float* reject, float* scores, std::uint64_t* hits);
 
+// Kernel `scan_rows`: one query against kTileItems rows as they lie, row_stride floats apart, each read once:
+// scores[j] = query . row_j and squares[j] = row_j . row_j, float32 sums in an order of the ISA's own. Where
+// n_rows < kTileItems the last row stands for those that are missing; n_rows >= 1.
+using ScanRows = void (*)(const float* query, const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d,
+                          float* scores, float* squares);
+
 }  // namespace gpurec

@@ -151,7 +151,10 @@ class Backend(Protocol):
         filters: Filters,
         hint: RowSets | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The same as `search` on an index of these raw items, made or not as is cheaper."""
+        """The same as `search` on an index of these raw items, made or not as is cheaper.
+
+        The items have not been looked through: raises FloatingPointError where one is not finite.
+        """
         ...
 
     def search(

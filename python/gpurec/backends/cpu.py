@@ -11,6 +11,7 @@ from .._native import cpu as native
 from .._native import missing
 from ..errors import BackendUnavailableError
 from .base import Filters, RowSets
+from .finite import require_finite
 from .panels import PANEL_ITEMS
 
 __all__ = ["CpuBackend", "available_isas"]
@@ -161,10 +162,17 @@ class CpuBackend:
         filters: Filters,
         hint: RowSets | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        if len(queries) >= _QUERIES_WORTH_PANELS:
+        worth_panels = len(queries) >= _QUERIES_WORTH_PANELS
+        if worth_panels or metric in ("cosine", "pearson"):
+            require_finite(items)  # before their norms are used; otherwise the search looks on its way
+        if worth_panels:
             return self.search(self.build_index(items, metric), queries, k, filters, hint)
         q, x = self.prepare_rows(queries, metric), self.prepare_rows(items, metric)
-        return native.search_rows(x, metric, q, k, *_permits(filters), self.isa, self.n_threads)[:2]
+        permits = _permits(filters)
+        rows, scores, counts = native.search_rows(x, metric, q, k, *permits, self.isa, self.n_threads)
+        if counts is None:
+            raise FloatingPointError("an item is not finite")
+        return rows, scores
 
     def search(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 from .. import config
 from .._native import cpu as native
 
-__all__ = ["first_invalid_row"]
+__all__ = ["first_invalid_row", "require_finite"]
 
 
 def first_invalid_row(matrix: np.ndarray) -> int | None:
@@ -24,3 +24,9 @@ def first_invalid_row(matrix: np.ndarray) -> int | None:
         return row if row < len(matrix) else None
     finite = np.isfinite(matrix).all(axis=1)
     return None if finite.all() else int(np.argmin(finite))
+
+
+def require_finite(items: np.ndarray) -> None:
+    """Raise FloatingPointError where an item is not finite, as `Backend.score_top_k` does."""
+    if first_invalid_row(items) is not None:
+        raise FloatingPointError("an item is not finite")

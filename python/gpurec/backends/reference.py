@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import Filters, RowSets
+from .finite import require_finite
 from .panels import items_of_panels
 from .reference_sgd import sgd_epoch
 
@@ -348,7 +349,8 @@ class ReferenceBackend:
         filters: Filters,
         hint: RowSets | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best k items of each raw query among raw items."""
+        """Best k items of each raw query among raw items, which need not be finite."""
+        require_finite(items)
         return self.search(self.build_index(items, metric), queries, k, filters, hint)
 
     def search(

@@ -16,6 +16,7 @@ __all__ = [
     "as_matrix",
     "as_metric",
     "as_precision",
+    "check_finite",
     "check_result_size",
 ]
 
@@ -62,9 +63,15 @@ def as_matrix(x: Any, name: str, op: str, *, finite: bool = True, n_columns: int
     if n_columns is not None and array.shape[1] != n_columns:
         raise ValueError(f"[{op}] expected {name} with {n_columns} components a row, got {array.shape[1]}")
     array = np.ascontiguousarray(array)
-    if finite and (row := first_invalid_row(array)) is not None:
-        raise ValueError(f"[{op}] expected finite float32 values, got NaN or infinity in row {row} of {name}")
+    if finite:
+        check_finite(array, name, op)
     return array
+
+
+def check_finite(matrix: np.ndarray, name: str, op: str) -> None:
+    """Raise ValueError that names the first row of a float32 matrix in C order with NaN or infinity."""
+    if (row := first_invalid_row(matrix)) is not None:
+        raise ValueError(f"[{op}] expected finite float32 values, got NaN or infinity in row {row} of {name}")
 
 
 def as_k(k: Any, op: str) -> int:

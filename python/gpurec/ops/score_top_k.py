@@ -6,7 +6,7 @@ from typing import Any
 
 from ..backends import Backend, select, strict_floats
 from ..types import TopK
-from .arguments import as_k, as_matrix, as_metric, as_precision, check_result_size
+from .arguments import as_k, as_matrix, as_metric, as_precision, check_finite, check_result_size
 from .filters import as_filters, as_hint
 
 __all__ = ["score_top_k"]
@@ -79,10 +79,14 @@ def score_top_k(
     metric = as_metric(metric, "score_top_k")
     as_precision(precision, "score_top_k")
     k = as_k(k, "score_top_k")
-    x = as_matrix(items, "items", "score_top_k")
+    x = as_matrix(items, "items", "score_top_k", finite=False)  # the search looks at every item anyway
     q = as_matrix(queries, "queries", "score_top_k", n_columns=x.shape[1])
     check_result_size(len(q), k, "score_top_k")
     filters = as_filters(len(q), len(x), exclude, allow, deny, op="score_top_k")
     hints = as_hint(hint, len(q), len(x), op="score_top_k")
-    rows, scores = select(backend).score_top_k(q, x, k, metric, filters, hints)
+    try:
+        rows, scores = select(backend).score_top_k(q, x, k, metric, filters, hints)
+    except FloatingPointError:
+        check_finite(x, "items", "score_top_k")
+        raise
     return TopK(rows, scores)

@@ -1,0 +1,133 @@
+// Registers the searches of op `score_top_k` and of `search_above` in the module gpurec._native._cpu.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "../cpu/dispatch.hpp"
+#include "../cpu/search/score_top_k.hpp"
+#include "../cpu/table/item_table.hpp"
+#include "arrays.hpp"
+#include "compute.hpp"
+#include "gpurec/order.hpp"
+
+namespace gpurec::bindings {
+namespace {
+
+using Table = std::shared_ptr<const cpu::ItemTable>;
+
+py::dict counts_of(const SearchStats& stats) {
+  py::dict counts;
+  counts["pruned"] = std::max<std::int64_t>(0, stats.scanned - stats.candidates);
+  counts["panels_skipped"] = stats.panels_skipped;
+  counts["candidates"] = stats.candidates;
+  counts["compressions"] = stats.compressions;
+  counts["ties_at_threshold"] = stats.ties_at_threshold;
+  counts["canonical_fallbacks"] = stats.canonical_fallbacks;
+  counts["rescored"] = stats.rescored;
+  return counts;
+}
+
+// Filters of a search over n_items rows as views; the arrays live as long as this object.
+class FilterArrays {
+ public:
+  FilterArrays(const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
+               const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, std::int64_t n_queries,
+               std::int64_t n_items) {
+    if (mask) {
+      require(mask->ndim() == 1 && mask->size() == n_items, "a mask of shape (n_items,)");
+      view.mask = mask->data();
+    }
+    const auto sets = [&](const py::tuple& parts) -> const RowSetsView& {
+      kept_.push_back(std::make_unique<RowSetsArrays>(parts, n_queries, n_items));
+      return kept_.back()->view();
+    };
+    if (allow) view.allow = &sets(*allow);
+    for (const py::tuple& parts : deny) view.deny.push_back(sets(parts));
+    if (hint) view.hint = &sets(*hint);
+  }
+
+  FiltersView view;
+
+ private:
+  std::vector<std::unique_ptr<RowSetsArrays>> kept_;
+};
+
+template <class Searched>
+py::tuple search_with(std::int64_t n_queries, std::int64_t k, Searched searched) {
+  require(k >= 1, "k >= 1");
+  Array<std::int64_t> rows({n_queries, k});
+  Array<float> scores({n_queries, k});
+  const TopKView out{mutable_matrix(rows, n_queries, k, "rows"), mutable_matrix(scores, n_queries, k, "scores")};
+  const std::optional<SearchStats> stats = compute([&]() -> std::optional<SearchStats> { return searched(out); });
+  return py::make_tuple(rows, scores, stats ? py::object(counts_of(*stats)) : py::none());
+}
+
+py::tuple search(const Table& table, const Array<float>& queries, std::int64_t k,
+                 const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
+                 const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, const std::string& isa,
+                 int n_threads) {
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(q.cols == table->d(), "queries as wide as the items");
+  const FilterArrays filters(mask, allow, deny, hint, q.rows, table->n_rows());
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return search_with(q.rows, k, [&](TopKView out) {
+    return cpu::score_top_k(*table, q, k, filters.view, out, kernels, n_threads);
+  });
+}
+
+// (indptr, rows, scores) of every item that scores at least `threshold`.
+py::tuple search_above(const Table& table, const Array<float>& queries, float threshold, std::int64_t k,
+                       std::int64_t most, const std::optional<Array<std::uint8_t>>& mask,
+                       const std::optional<py::tuple>& allow, const std::vector<py::tuple>& deny,
+                       const std::string& isa, int n_threads) {
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(q.cols == table->d(), "queries as wide as the items");
+  require(k >= 1, "k >= 1");
+  const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, table->n_rows());
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  const auto keys = compute(
+      [&] { return cpu::score_above(*table, q, threshold, k, most, filters.view, kernels, n_threads); });
+  Array<std::int64_t> indptr(q.rows + 1);
+  std::int64_t* const ends = indptr.mutable_data();
+  ends[0] = 0;
+  for (std::int64_t i = 0; i < q.rows; ++i) ends[i + 1] = ends[i] + std::int64_t(keys[std::size_t(i)].size());
+  Array<std::int64_t> rows(ends[q.rows]);
+  Array<float> scores(ends[q.rows]);
+  for (std::int64_t i = 0; i < q.rows; ++i) {
+    const auto& found = keys[std::size_t(i)];
+    std::transform(found.begin(), found.end(), rows.mutable_data() + ends[i], row_of_key);
+    std::transform(found.begin(), found.end(), scores.mutable_data() + ends[i], score_of_key);
+  }
+  return py::make_tuple(indptr, rows, scores);
+}
+
+// As search, over items that need not be finite: no counts, and nothing in the arrays, where they are not.
+py::tuple search_rows(const Array<float>& items, const std::string& metric, const Array<float>& queries,
+                      std::int64_t k, const std::optional<Array<std::uint8_t>>& mask,
+                      const std::optional<py::tuple>& allow, const std::vector<py::tuple>& deny,
+                      const std::string& isa, int n_threads) {
+  const MatrixView<const float> x = matrix(items, "items of shape (n_items, d)");
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(q.cols == x.cols, "queries as wide as the items");
+  require(x.rows <= kMaxRows, "at most 2^32 - 2 items");
+  const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, x.rows);
+  const Metric scanned = scanned_metric(metric);
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return search_with(q.rows, k, [&](TopKView out) {
+    return cpu::score_top_k_of_rows(x, scanned, q, k, filters.view, out, kernels, n_threads);
+  });
+}
+
+}  // namespace
+
+void register_search(py::module_& m) {
+  m.def("search", &search);
+  m.def("search_rows", &search_rows);
+  m.def("search_above", &search_above);
+}
+
+}  // namespace gpurec::bindings

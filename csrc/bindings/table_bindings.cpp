@@ -1,0 +1,133 @@
+// Registers tables of items: made, changed, and told apart into arrays, in the module gpurec._native._cpu.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "../cpu/dispatch.hpp"
+#include "../cpu/table/item_table.hpp"
+#include "arrays.hpp"
+#include "compute.hpp"
+#include "gpurec/order.hpp"
+
+namespace gpurec::bindings {
+namespace {
+
+using Table = std::shared_ptr<const cpu::ItemTable>;
+using Rows32 = Array<std::uint32_t>;
+
+Table empty_table(std::int64_t d, const std::string& metric) {
+  require(d >= 1, "d >= 1");
+  return std::make_shared<cpu::ItemTable>(d, scanned_metric(metric));
+}
+
+const std::uint32_t* public_rows(const Rows32& rows, std::int64_t n, std::int64_t n_rows) {
+  require(rows.ndim() == 1 && rows.size() == n, "one public row an item");
+  for (std::int64_t i = 0; i < n; ++i) require(rows.data()[i] < n_rows, "public rows below n_rows");
+  return rows.data();
+}
+
+Table with_items(const Table& table, const Array<float>& items, const Rows32& rows, std::int64_t n_rows,
+                 const std::string& isa, int n_threads) {
+  const MatrixView<const float> view = matrix(items, "items of shape (n, d)");
+  require(view.cols == table->d(), "items as wide as the table");
+  require(n_rows >= table->n_rows() && n_rows <= kMaxRows, "at most 2^32 - 2 rows, and none taken back");
+  const std::uint32_t* const of_items = public_rows(rows, view.rows, n_rows);
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return compute([&] { return table->with_items(view, of_items, n_rows, kernels, n_threads); });
+}
+
+Table without(const Table& table, const Rows32& rows) {
+  const std::uint32_t* const removed = public_rows(rows, rows.size(), table->n_rows());
+  return compute([&] { return table->without(removed, rows.size()); });
+}
+
+Table compacted(const Table& table, const std::string& isa, int n_threads) {
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return compute([&] { return table->compacted(kernels, n_threads); });
+}
+
+// Items of public rows, and which of the rows have one.
+py::tuple items_of(const Table& table, const Rows32& rows) {
+  const std::uint32_t* const wanted = public_rows(rows, rows.size(), table->n_rows());
+  Array<float> items({std::int64_t(rows.size()), table->d()});
+  py::array_t<bool> found(rows.size());
+  const MatrixView<float> out = mutable_matrix(items, rows.size(), table->d(), "items");
+  bool* const has = found.mutable_data();
+  compute([&] {
+    for (std::int64_t i = 0; i < out.rows; ++i) {
+      const std::uint32_t position = table->position_of(wanted[i]);
+      has[i] = position != cpu::kNowhere;
+      if (has[i]) {
+        table->copy_item(position, out.row(i));
+      } else {
+        std::fill_n(out.row(i), out.cols, 0.0f);
+      }
+    }
+  });
+  return py::make_tuple(items, found);
+}
+
+// The arrays of a table that is in one segment, as views that keep the table alive.
+py::dict arrays_of(const Table& table) {
+  require(table->parts().size() == 1 && table->parts()[0].dead == nullptr, "a compacted table with items");
+  const cpu::ItemSegment& segment = *table->parts()[0].segment;
+  const std::int64_t padded = cpu::ItemSegment::padded(segment.n);
+  const py::object owner = py::cast(std::const_pointer_cast<cpu::ItemTable>(table));
+  py::dict arrays;
+  arrays["panels"] = py::array_t<float>({padded / kPanelItems, segment.d, std::int64_t(kPanelItems)}, segment.panels, owner);
+  arrays["norms"] = py::array_t<float>(segment.n, segment.norms, owner);
+  arrays["row_of"] = py::array_t<std::uint32_t>(segment.n, segment.row_of, owner);
+  if (segment.starts != nullptr) arrays["starts"] = py::array_t<float>(padded, segment.starts, owner);
+  return arrays;
+}
+
+// A table over arrays as arrays_of gives them, from a mapped file for example; they are kept, not copied.
+Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Array<float>& panels,
+                      const Array<float>& norms, const Rows32& row_of, const std::optional<Array<float>>& starts) {
+  require(panels.ndim() == 3 && panels.shape(2) == kPanelItems && panels.shape(1) >= 1, "panels of shape (n_panels, d, 16)");
+  require(norms.ndim() == 1 && row_of.ndim() == 1 && norms.size() == row_of.size(), "a norm and a row an item");
+  const std::int64_t padded = panels.shape(0) * kPanelItems;
+  require(padded == cpu::ItemSegment::padded(norms.size()), "as many panels as items need");
+  require(n_rows >= norms.size() && n_rows <= kMaxRows, "at least as many rows as items");
+  const Metric scanned = scanned_metric(metric);
+  require(starts.has_value() == (scanned == Metric::euclidean), "starts where the metric is euclidean");
+  require(!starts || (starts->ndim() == 1 && starts->size() == padded), "a start for each place of a panel");
+  cpu::ItemSegment segment;
+  segment.n = norms.size();
+  segment.d = panels.shape(1);
+  segment.metric = scanned;
+  segment.panels = panels.data();
+  segment.norms = norms.data();
+  segment.row_of = row_of.data();
+  segment.starts = starts ? starts->data() : nullptr;
+  // The last search that uses the arrays may end on a thread without the GIL.
+  auto* const kept = new py::tuple(py::make_tuple(panels, norms, row_of, starts));
+  segment.owner = std::shared_ptr<const void>(kept, [](const void* p) {
+    const py::gil_scoped_acquire gil;
+    delete static_cast<const py::tuple*>(p);
+  });
+  return compute([&] { return cpu::ItemTable::of_segment(cpu::view_segment(std::move(segment), n_rows), n_rows); });
+}
+
+}  // namespace
+
+void register_table(py::module_& m) {
+  py::class_<cpu::ItemTable, std::shared_ptr<cpu::ItemTable>>(m, "ItemTable")
+      .def_property_readonly("d", &cpu::ItemTable::d)
+      .def_property_readonly("n_rows", &cpu::ItemTable::n_rows)
+      .def_property_readonly("n_active", &cpu::ItemTable::n_active)
+      .def_property_readonly("n_bytes", &cpu::ItemTable::n_bytes)
+      .def("with_items", &with_items)
+      .def("without", &without)
+      .def("compacted", &compacted)
+      .def("items_of", &items_of)
+      .def("arrays", &arrays_of);
+  m.def("empty_table", &empty_table);
+  m.def("table_of_arrays", &table_of_arrays);
+}
+
+}  // namespace gpurec::bindings
