@@ -22,7 +22,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from timing import machine, spread
+from harness.tables import where_measured
+from harness.timing import machine, spread
 
 import gpurec
 from gpurec.config import n_threads
@@ -119,14 +120,10 @@ def spreads(figures: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 
 def markdown(result: dict[str, Any]) -> str:
     """The result as tables: median of the rounds, smallest and largest in brackets."""
-    where = result["machine"]
-    changed = " and changes not committed" if where["uncommitted_changes"] else ""
     parts = [
         "# Changing an index, and starting one from disk",
-        f"{where['cpu']}, {where['cores']} cores, {where['threads']} threads; {where['date']}; commit "
-        f"{where['commit']}{changed}; load before the run {where['load_before']}. Medians of "
-        f"{result['rounds']} rounds, smallest and largest in brackets. CPU times are those of all threads "
-        "together.",
+        f"{where_measured(result['machine'])} Medians of {result['rounds']} rounds, smallest and largest in "
+        "brackets. CPU times are those of all threads together.",
     ]
     for part, title in (("changes", "Changes"), ("loads", "`load(mmap=True)`")):
         table = result[part]

@@ -1,7 +1,8 @@
 """Exact top k beside other libraries and beside the machine's limits.
 
-python bench/bench_score_top_k.py            the whole grid, written to bench/results/
-python bench/bench_score_top_k.py --quick    a few small cells beside NumPy, for a check that it runs
+python bench/bench_score_top_k.py                   k of 10 and 100, written to bench/results/score_top_k.*
+python bench/bench_score_top_k.py --grid large_k    k of 1,000 and 10,000, to bench/results/large_k.*
+python bench/bench_score_top_k.py --quick           a few small cells beside NumPy: a check that it runs
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from limits import Limits
-from report import markdown
-from rivals import CONTENDERS
-from timing import machine, ratio, spread, take_turns
-from workers import Worker
+from harness.contenders import CONTENDERS
+from harness.limits import Limits
+from harness.report import markdown
+from harness.timing import machine, ratio, spread, take_turns
+from harness.workers import Worker
 
 OURS, ONE_SHOT = "gpurec", "gpurec-one-shot"
 _RESULTS = Path(__file__).parent / "results"
@@ -43,13 +44,16 @@ class Cell:
     n_queries: int
 
 
-GRID = [
-    Cell(n_items, d, k, n_queries)
-    for n_items, d, ks in ((100_000, 64, (10, 100)), (1_000_000, 128, (10,)))
-    for k in ks
-    for n_queries in (1, 16, 256, 1024)
-]
-QUICK = [Cell(4_000, 32, 10, n_queries) for n_queries in (1, 16, 64)]
+GRIDS = {
+    "score_top_k": [
+        Cell(n_items, d, k, n_queries)
+        for n_items, d, ks in ((100_000, 64, (10, 100)), (1_000_000, 128, (10,)))
+        for k in ks
+        for n_queries in (1, 16, 256, 1024)
+    ],
+    "large_k": [Cell(100_000, 64, k, 256) for k in (1_000, 10_000)],
+}
+QUICK = [*(Cell(4_000, 32, 10, n_queries) for n_queries in (1, 16, 64)), Cell(4_000, 32, 1_000, 16)]
 
 
 class Table:
@@ -171,14 +175,15 @@ def run(
     return result
 
 
-def _save(folder: Path, result: dict[str, Any]) -> None:
+def _save(folder: Path, name: str, result: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "score_top_k.json").write_text(json.dumps(result, indent=1) + "\n")
-    (folder / "score_top_k.md").write_text(markdown(result))
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(markdown(result))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--grid", choices=list(GRIDS), default="score_top_k")
     parser.add_argument("--quick", action="store_true", help="small cells, NumPy only, nothing written")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
@@ -187,8 +192,8 @@ def main() -> None:
         print(markdown(run(QUICK, [OURS, ONE_SHOT, "numpy-here"], n_rounds=3, turn_seconds=0.02)))
         return
     names = [OURS, ONE_SHOT, *(name for name, kind in CONTENDERS.items() if kind.own_environment)]
-    save = partial(_save, arguments.out)
-    print(markdown(run(GRID, names, arguments.rounds, turn_seconds=0.25, save=save)))
+    save = partial(_save, arguments.out, arguments.grid)
+    print(markdown(run(GRIDS[arguments.grid], names, arguments.rounds, turn_seconds=0.25, save=save)))
 
 
 if __name__ == "__main__":

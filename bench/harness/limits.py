@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .environment import ROOT
+
 __all__ = ["Limits"]
 
 _SOURCE = Path(__file__).with_name("limits.cpp")
-_BUILD = Path(__file__).resolve().parents[1] / "build" / "bench"
+_BUILD = ROOT / "build" / "bench"
 # Patterns of reading tried; the better one is the limit.
 _STREAMS = (1, 4)
 # A limit is a maximum: the best of short slices, which other work on the machine leaves alone now and then.

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["machine", "ratio", "spread", "take_turns"]
+from .environment import ROOT
 
-_ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["machine", "ratio", "spread", "take_turns"]
 
 
 def take_turns(
@@ -92,5 +92,5 @@ def machine(n_threads: int) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else "unknown"

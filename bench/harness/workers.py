@@ -16,7 +16,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from rivals import CONTENDERS, Contender, Setting, environment_python, environment_variables
+
+from .contenders import CONTENDERS, Contender, Setting
+from .environment import environment_python, environment_variables
 
 __all__ = ["Worker"]
 
@@ -32,7 +34,7 @@ class Worker:
         python = str(environment_python()) if kind.own_environment else sys.executable
         self.name = name
         self._process = subprocess.Popen(
-            [python, __file__, name, str(n_threads)],
+            [python, "-m", __name__, name, str(n_threads)],
             env=environment_variables(kind, n_threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,0 +1,1 @@
+"""What the benchmarks share: contenders and their processes, turns, limits, tables."""
