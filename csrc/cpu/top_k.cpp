@@ -2,15 +2,24 @@
 #include "top_k.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <vector>
 
 #include "gpurec/canonical.hpp"
 #include "gpurec/order.hpp"
+#include "search/permits.hpp"
+#include "search/sort_keys.hpp"
 #include "threads.hpp"
 
 namespace gpurec::cpu {
 namespace {
+
+void keep_best(std::vector<std::uint64_t>& keys, std::int64_t k) {
+  if (std::int64_t(keys.size()) <= k) return;
+  std::nth_element(keys.begin(), keys.begin() + (k - 1), keys.end(), std::greater<std::uint64_t>());
+  keys.resize(std::size_t(k));
+}
 
 // Keys of the best k values of scores[first, end). Rows are met in ascending order, so that once k values are
 // held an equal one comes later in the total order and may be passed over.
@@ -19,31 +28,17 @@ std::vector<std::uint64_t> best_of(const float* scores, std::int64_t first, std:
   constexpr std::int64_t kSlack = 64;
   const std::int64_t limit = 2 * std::min(k, end - first) + kSlack;
   std::vector<std::uint64_t> keys;
-  const auto keep_best = [&] {
-    if (std::int64_t(keys.size()) < k) return;
-    std::nth_element(keys.begin(), keys.begin() + (k - 1), keys.end(), std::greater<std::uint64_t>());
-    keys.resize(std::size_t(k));
-  };
   float threshold = -std::numeric_limits<float>::infinity();
   for (std::int64_t row = first; (row = kernels.find_above(scores, row, end, threshold)) < end; ++row) {
     if (!is_finite(scores[row]) && !GPUREC_PLANTED(top_k_returns_infinity)) continue;
     keys.push_back(order_key(scores[row] + 0.0f, row));  // adding +0 makes -0 the +0 that it equals
     if (std::int64_t(keys.size()) >= limit) {
-      keep_best();
+      keep_best(keys, k);
       threshold = score_of_key(keys[std::size_t(k - 1)]);
     }
   }
-  keep_best();
+  keep_best(keys, k);
   return keys;
-}
-
-void write(std::vector<std::uint64_t>& keys, std::int64_t k, std::int64_t* rows, float* scores) {
-  const std::int64_t found = std::min<std::int64_t>(k, std::int64_t(keys.size()));
-  std::partial_sort(keys.begin(), keys.begin() + found, keys.end(), std::greater<std::uint64_t>());
-  for (std::int64_t i = 0; i < k; ++i) {
-    rows[i] = i < found ? row_of_key(keys[std::size_t(i)]) : -1;
-    scores[i] = i < found ? score_of_key(keys[std::size_t(i)]) : -std::numeric_limits<float>::infinity();
-  }
 }
 
 }  // namespace
@@ -60,7 +55,8 @@ void top_k(MatrixView<const float> scores, std::int64_t k, TopKView out, const K
     best = best_of(scores.row(row), scores.cols * part / parts_of_row, scores.cols * (part + 1) / parts_of_row, k,
                    kernels);
     if (parts_of_row > 1) return;
-    write(best, k, out.rows.row(row), out.scores.row(row));
+    sort_keys(best);
+    write_answer(best, k, out, row);
     best = {};
   });
   for (std::int64_t row = 0; parts_of_row > 1 && row < scores.rows; ++row) {
@@ -69,7 +65,9 @@ void top_k(MatrixView<const float> scores, std::int64_t k, TopKView out, const K
       const auto& more = keys[std::size_t(row * parts_of_row + part)];
       all.insert(all.end(), more.begin(), more.end());
     }
-    write(all, k, out.rows.row(row), out.scores.row(row));
+    keep_best(all, k);
+    sort_keys(all);
+    write_answer(all, k, out, row);
   }
 }
 
