@@ -194,6 +194,8 @@ def test_bad_arguments():
         evaluate(model, test, k=0)
     with pytest.raises(ValueError, match="batch_users"):
         evaluate(model, test, batch_users=0)
+    with pytest.raises(ValueError, match=r"\[evaluate\] expected a result of at most"):
+        evaluate(model, test, k=2**40)
 
 
 # --- ratings ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ops.arguments import check_result_size
 from ..progress import Progress, reporter
 from .catalogue import (
     coverage,
@@ -78,8 +79,9 @@ def evaluate(
     Raises
     ------
     ValueError
-        If no test pair is relevant, `k` or `batch_users` is out of range, or the model answers with a wrong
-        shape, rows outside the catalogue, or ratings that are not finite.
+        If no test pair is relevant, `k` or `batch_users` is out of range, the lists of a batch would exceed
+        the byte limit, or the model answers with a wrong shape, rows outside the catalogue, or ratings that
+        are not finite.
 
     Notes
     -----
@@ -111,6 +113,7 @@ def evaluate(
     if batch_users < 1:
         raise ValueError(f"[evaluate] expected batch_users of 1 or more, got {batch_users}; give 1024")
     task = _ranking_task(model, test, relevant_from)
+    check_result_size(min(batch_users, len(task.test_rows)), cutoffs[-1], "evaluate")
     seen = model.user_items.tocsr()
     information = self_information(seen)
     profiles = item_profiles(seen)
