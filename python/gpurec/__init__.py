@@ -24,13 +24,15 @@ from .ops import (
     score_top_k,
     sgd_epoch,
     similarity,
+    similarity_top_k,
     top_k,
 )
 from .types import IdMap, Matches, TopK
 
 if TYPE_CHECKING:
     from .data import Interactions
-    from .evaluation import compare, evaluate
+    from .evaluation import compare
+    from .evaluation.evaluate import evaluate
     from .models import MF, Popularity, load_model
 
 __version__ = "0.1.0"
@@ -70,6 +72,7 @@ __all__ = [
     "score_top_k",
     "sgd_epoch",
     "similarity",
+    "similarity_top_k",
     "top_k",
     "use_backend",
 ]

@@ -83,6 +83,7 @@ CASES: list[tuple[str, Callable[[], object]]] = [
     ("which outside the sets", lambda: SEARCH(QUERIES, ITEMS, 1, allow=([[0], [1]], [0, 2]))),
     ("a hint row outside", lambda: SEARCH(QUERIES, ITEMS, 1, hint=[9])),
     ("out of another shape", lambda: gpurec.score(QUERIES, ITEMS, out=np.empty((1, 1), np.float32))),
+    ("a row outside the table", lambda: gpurec.similarity_top_k(ITEMS, 1, rows=[2, 4])),
     ("ids that stand twice", lambda: ItemIndex(ITEMS, ids=["a", "b", "a", "c"])),
     ("too few ids", lambda: ItemIndex(ITEMS, ids=["a", "b"])),
     ("a row of an index outside", lambda: ItemIndex(ITEMS).get([4])),

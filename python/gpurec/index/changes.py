@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..backends import strict_floats
-from ..ops.arguments import as_matrix
+from ..ops.arguments import as_matrix, as_rows
 from ..types import IdMap
-from .arguments import as_boost, as_rows
+from .arguments import as_boost
 from .versions import IndexVersion, with_column
 
 __all__ = ["IndexChanges"]

@@ -12,17 +12,10 @@ import numpy as np
 from .. import config
 from ..backends import Backend, Filters, select, strict_floats
 from ..errors import UnknownIdError
-from ..ops.arguments import (
-    as_k,
-    as_matrix,
-    as_metric,
-    as_precision,
-    as_threshold,
-    check_result_size,
-)
+from ..ops.arguments import as_k, as_matrix, as_metric, as_precision, as_rows, as_threshold, check_result_size
 from ..ops.filters import as_filters, as_hint
 from ..types import IdMap, Matches, TopK
-from .arguments import as_boost, as_rows
+from .arguments import as_boost
 from .changes import IndexChanges
 from .storage import read_index, write_index
 from .versions import IndexVersion, scanned_metric, with_column

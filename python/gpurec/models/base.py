@@ -381,9 +381,8 @@ class Recommender(FittedModel):
             )
         id_map = training.user_map if side == "user" else training.item_map
         counts = training.user_counts if side == "user" else training.item_counts
-        itself = np.arange(len(rows) + 1), rows
-        found = self._index(f"similar_{side}s", lambda: factors, "cosine").search(
-            factors[rows], min(checked_k(k), max(len(factors), 1)), exclude=itself, allow=counts > 0
+        found = self._index(f"similar_{side}s", lambda: factors, "cosine").search_ids(
+            rows, min(checked_k(k), max(len(factors), 1)), allow=counts > 0
         )
         return Recommendations.from_top_k(
             take_ids(ids, np.arange(len(rows))), found, id_map, columns=(f"{side}_id", f"similar_{side}_id")

@@ -5,6 +5,7 @@ from .score_pairs import score_pairs
 from .score_top_k import score_top_k
 from .sgd import FactorTable, SgdRates, sgd_epoch
 from .similarity import similarity
+from .similarity_top_k import similarity_top_k
 from .top_k import top_k
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "score_top_k",
     "sgd_epoch",
     "similarity",
+    "similarity_top_k",
     "top_k",
 ]

@@ -16,6 +16,7 @@ __all__ = [
     "as_matrix",
     "as_metric",
     "as_precision",
+    "as_rows",
     "check_finite",
     "check_result_size",
 ]
@@ -99,6 +100,22 @@ def as_precision(precision: Any, op: str) -> str:
     if precision not in PRECISIONS:
         raise ValueError(f"[{op}] expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}")
     return precision
+
+
+def as_rows(rows: Any, n_rows: int, op: str, *, distinct: bool = False) -> np.ndarray:
+    """Rows of a table as int64 in one dimension, each once where asked."""
+    wanted = np.atleast_1d(np.asarray(rows))
+    if wanted.size == 0:
+        return np.empty(0, np.int64)
+    if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+        raise TypeError(f"[{op}] expected rows as integers in one dimension, got {wanted.dtype}")
+    outside = (wanted < 0) | (wanted >= n_rows)
+    if outside.any():
+        raise ValueError(f"[{op}] expected rows in 0..{n_rows - 1}, got {wanted[np.argmax(outside)]}")
+    wanted = wanted.astype(np.int64)
+    if distinct and len(np.unique(wanted)) != len(wanted):
+        raise ValueError(f"[{op}] expected each row once")
+    return wanted
 
 
 def check_result_size(n_queries: int, k: int, op: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backends import Filters, RowSets
 
-__all__ = ["as_filters", "as_hint"]
+__all__ = ["as_filters", "as_hint", "filters_of", "with_denied"]
 
 
 def as_filters(
@@ -49,6 +49,24 @@ def as_filters(
         else:
             per_query.append(_per_query(deny, n_queries, n_items, "deny", op))
     return Filters(mask=mask, allow=allow_sets, deny=tuple(per_query))
+
+
+def with_denied(filters: Filters, sets: RowSets) -> Filters:
+    """The same filters and one more set of rows that each query must not be given."""
+    return Filters(filters.mask, filters.allow, (*filters.deny, sets))
+
+
+def filters_of(filters: Filters, queries: slice) -> Filters:
+    """The filters of some queries, one after another."""
+    allow = None if filters.allow is None else _sets_of(filters.allow, queries)
+    return Filters(filters.mask, allow, tuple(_sets_of(sets, queries) for sets in filters.deny))
+
+
+def _sets_of(sets: RowSets, queries: slice) -> RowSets:
+    if sets.which is not None:
+        return RowSets(sets.indptr, sets.rows, sets.which[queries])
+    ends = sets.indptr[queries.start : queries.stop + 1]
+    return RowSets(ends - ends[0], sets.rows[ends[0] : ends[-1]])
 
 
 def as_hint(hint: Any, n_queries: int, n_items: int, *, op: str) -> RowSets | None:
