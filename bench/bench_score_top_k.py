@@ -20,18 +20,15 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from harness.contenders import CONTENDERS
+from harness.contenders import RIVALS
 from harness.limits import Limits
-from harness.report import markdown
-from harness.timing import machine, ratio, spread, take_turns
-from harness.workers import Worker
+from harness.tables import number, rounds_text, spread_text, table, where_measured
+from harness.team import OURS, Team
+from harness.timing import machine, milliseconds, ratio, spread, take_turns
 
-OURS, ONE_SHOT = "gpurec", "gpurec-one-shot"
+ONE_SHOT = "gpurec-one-shot"
 _RESULTS = Path(__file__).parent / "results"
 _N_QUERIES_DRAWN = 4096
-# Answers are compared on this many queries; float32 libraries may disagree where scores are an ulp apart.
-_N_ANSWERS, _AGREEMENT = 64, 0.998
-_MOST_CALLS = 400
 
 
 @dataclass(frozen=True)
@@ -61,75 +58,30 @@ class Table:
 
     def __init__(self, n_items: int, d: int, names: list[str], n_threads: int, folder: Path) -> None:
         rng = np.random.default_rng([n_items, d])
-        self._folder = folder
         items, queries = folder / "items.npy", folder / "queries.npy"
         np.save(items, rng.standard_normal((n_items, d), dtype=np.float32))
         np.save(queries, rng.standard_normal((_N_QUERIES_DRAWN, d), dtype=np.float32))
         self.limits = Limits(n_items * d * 4, n_threads)
-        self.workers: dict[str, list[Worker]] = {}
-        self.build_seconds: dict[str, float] = {}
-        for name in names:
-            self.workers[name] = [Worker(name, n_threads) for _ in range(CONTENDERS[name].processes)]
-            self.build_seconds[name] = min(
-                worker.ask("build", items=str(items), queries=str(queries)) for worker in self.workers[name]
-            )
+        self.team = Team(names, n_threads, folder, items=items, queries=queries)
         items.unlink()
-
-    def agreement(self, cell: Cell) -> dict[str, float]:
-        """Share of our rows that each contender found.
-
-        Raises
-        ------
-        RuntimeError
-            If a contender's answer is another one: nobody is timed on a wrong answer.
-        """
-        shares = {}
-        ours: np.ndarray | None = None
-        for name, workers in self.workers.items():
-            file = self._folder / "rows.npy"
-            workers[0].ask("answer", n_queries=cell.n_queries, k=cell.k, n_answers=_N_ANSWERS, rows=str(file))
-            rows = np.load(file)
-            if ours is None:
-                ours = rows  # gpurec comes first
-            shares[name] = float(np.mean([len(np.intersect1d(a, b)) for a, b in zip(ours, rows)]) / cell.k)
-            if shares[name] < _AGREEMENT:
-                raise RuntimeError(f"[bench] {name} and {OURS} agree on {shares[name]:.4f} of rows in {cell}")
-        return shares
 
     def measure(self, cell: Cell, n_rounds: int, turn_seconds: float) -> dict[str, Any]:
         """All figures of one cell."""
-        size = {"n_queries": cell.n_queries, "k": cell.k}
-        turns: dict[str, Any] = {"flops": self.limits.flops, "read_rate": self.limits.read_rate}
-        settings = {}
-        for name, workers in self.workers.items():
-            for i, worker in enumerate(workers):
-                tuned = worker.ask("tune", **size)
-                n_calls = min(_MOST_CALLS, max(1, round(turn_seconds / tuned["seconds"])))
-                turns[f"{name}/{i}"] = partial(worker.ask, "turn", n_calls=n_calls, **size)
-            settings[name] = tuned["setting"]
-        agreement = self.agreement(cell)
-        figures = take_turns(turns, n_rounds)
-        seconds = {
-            name: min((figures[f"{name}/{i}"] for i in range(len(workers))), key=median)
-            for name, workers in self.workers.items()
-        }
+        turns, notes = self.team.prepare("search", cell.n_queries, cell.k, turn_seconds)
+        limits = {"flops": self.limits.flops, "read_rate": self.limits.read_rate}
+        figures = take_turns({**limits, **turns}, n_rounds)
+        seconds = self.team.seconds("search", figures)
         return {**vars(cell), "limits": _limits(cell, figures, seconds[OURS])} | {
             "contenders": {
                 name: {
-                    "ms": spread([1e3 * s for s in seconds[name]]),
+                    "ms": milliseconds(seconds[name]),
                     "ours_to_it": ratio(seconds[OURS], seconds[name]),
                     "one_shot_to_it": ratio(seconds[ONE_SHOT], seconds[name]),
-                    "agreement": agreement[name],
-                    "setting": settings[name],
+                    **notes[name],
                 }
                 for name in seconds
             },
         }
-
-    def close(self) -> None:
-        for workers in self.workers.values():
-            for worker in workers:
-                worker.close()
 
 
 def _limits(cell: Cell, figures: dict[str, list[float]], ours: list[float]) -> dict[str, Any]:
@@ -160,9 +112,9 @@ def run(
         with tempfile.TemporaryDirectory() as folder:
             table = Table(n_items, d, names, n_threads, Path(folder))
             measured: list[dict[str, Any]] = []
-            result["versions"] = {name: workers[0].version for name, workers in table.workers.items()}
+            result["versions"] = table.team.versions
             result["tables"].append(
-                {"n_items": n_items, "d": d, "build_seconds": table.build_seconds, "cells": measured}
+                {"n_items": n_items, "d": d, "build_seconds": table.team.build_seconds, "cells": measured}
             )
             try:
                 for cell in cells:
@@ -171,8 +123,87 @@ def run(
                         save(result)
                         print(f"measured {cell}", file=sys.stderr, flush=True)
             finally:
-                table.close()
+                table.team.close()
     return result
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Tables of a result: times beside limits, ratios to rivals, and what was measured where."""
+    cells = [cell for part in result["tables"] for cell in part["cells"]]
+    rivals = [name for name in cells[0]["contenders"] if name not in (OURS, ONE_SHOT)]
+    parts = [
+        "# Exact top k beside other libraries",
+        f"{where_measured(result['machine'])} {rounds_text(result['rounds'])} Normal random items and "
+        "queries, float32. `bench/README.md` says how it is measured. A ratio below 1 means that gpurec is "
+        "faster.",
+    ]
+    for part in result["tables"]:
+        parts.append(f"## {part['n_items']:,} items x {part['d']}")
+        parts.append(_limits_table(part["cells"]))
+        parts.append(_times_table(part["cells"], rivals))
+        builds = ", ".join(f"{name} {seconds:.2f}" for name, seconds in part["build_seconds"].items())
+        parts.append(f"Seconds to build: {builds}.")
+    parts.append(_verdict(cells, rivals))
+    parts.append("Versions: " + ", ".join(f"{name} {v}" for name, v in result["versions"].items()) + ".")
+    return "\n\n".join(parts) + "\n"
+
+
+def _limits_table(cells: list[dict[str, Any]]) -> str:
+    head = ["k", "queries", "gpurec, ms", "floor, ms", "set by", "fraction of it reached"]
+    rows = [
+        [
+            str(cell["k"]),
+            str(cell["n_queries"]),
+            spread_text(cell["contenders"]["gpurec"]["ms"]),
+            number(cell["limits"]["floor_ms"]["median"]),
+            f"{cell['limits']['bound_by']} ({_rate(cell)})",
+            spread_text(cell["limits"]["fraction"]),
+        ]
+        for cell in cells
+    ]
+    return table(head, rows)
+
+
+def _rate(cell: dict[str, Any]) -> str:
+    limits = cell["limits"]
+    if limits["bound_by"] == "reads":
+        return f"{limits['read_gb_per_s']['median']:.0f} GB/s"
+    return f"{limits['gflops']['median']:.0f} GFLOP/s"
+
+
+def _times_table(cells: list[dict[str, Any]], rivals: list[str]) -> str:
+    head = ["k", "queries", *(f"{name}, ms" for name in (OURS, ONE_SHOT, *rivals))]
+    head += ["best rival", "gpurec / best", "gpurec / numpy", "one shot / numpy"]
+    rows = []
+    for cell in cells:
+        found = cell["contenders"]
+        best = min(rivals, key=lambda name: found[name]["ms"]["median"])
+        rows.append(
+            [
+                str(cell["k"]),
+                str(cell["n_queries"]),
+                *(number(found[name]["ms"]["median"]) for name in (OURS, ONE_SHOT, *rivals)),
+                best,
+                spread_text(found[best]["ours_to_it"]),
+                spread_text(found[_numpy(rivals)]["ours_to_it"]),
+                spread_text(found[_numpy(rivals)]["one_shot_to_it"]),
+            ]
+        )
+    return table(head, rows)
+
+
+def _verdict(cells: list[dict[str, Any]], rivals: list[str]) -> str:
+    slower = [
+        f"{cell['n_items']:,} x {cell['d']}, k={cell['k']}, {cell['n_queries']} queries ({way})"
+        for cell in cells
+        for way, key in (("index", "ours_to_it"), ("one shot", "one_shot_to_it"))
+        if cell["contenders"][_numpy(rivals)][key]["median"] > 1
+    ]
+    return f"Cells slower than NumPy: {'; '.join(slower) or 'none'}."
+
+
+def _numpy(rivals: list[str]) -> str:
+    return next(name for name in rivals if name.startswith("numpy"))
 
 
 def _save(folder: Path, name: str, result: dict[str, Any]) -> None:
@@ -191,7 +222,7 @@ def main() -> None:
     if arguments.quick:
         print(markdown(run(QUICK, [OURS, ONE_SHOT, "numpy-here"], n_rounds=3, turn_seconds=0.02)))
         return
-    names = [OURS, ONE_SHOT, *(name for name, kind in CONTENDERS.items() if kind.own_environment)]
+    names = [OURS, ONE_SHOT, *RIVALS]
     save = partial(_save, arguments.out, arguments.grid)
     print(markdown(run(GRIDS[arguments.grid], names, arguments.rounds, turn_seconds=0.25, save=save)))
 

@@ -12,16 +12,16 @@ import subprocess
 import sys
 
 import numpy as np
-from harness.contenders import CONTENDERS
-from harness.environment import BENCH, RIVALS, environment_python, environment_variables
+from harness.contenders import CONTENDERS, RIVALS
+from harness.environment import BENCH, RIVALS_FOLDER, environment_python, environment_variables
 
 _REQUIREMENTS = BENCH / "harness" / "requirements-rivals.txt"
 
 
 def set_up() -> None:
     """Make the rivals' environment anew from requirements-rivals.txt and try every rival in it."""
-    shutil.rmtree(RIVALS, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(RIVALS)], check=True)
+    shutil.rmtree(RIVALS_FOLDER, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", str(RIVALS_FOLDER)], check=True)
     python = str(environment_python())
     subprocess.run([python, "-m", "pip", "install", "-q", "-r", str(_REQUIREMENTS)], check=True)
     check()
@@ -35,9 +35,7 @@ def check() -> None:
     RuntimeError
         If one does not import or answers wrongly; it is named.
     """
-    for kind in CONTENDERS.values():
-        if not kind.own_environment:
-            continue
+    for kind in map(CONTENDERS.__getitem__, RIVALS):
         command = [str(environment_python()), __file__, "--try", kind.name]
         done = subprocess.run(command, env=environment_variables(kind, 2), capture_output=True, text=True)
         if done.returncode != 0:
@@ -49,7 +47,7 @@ def _try(name: str) -> None:
     items = np.eye(64, dtype=np.float32)[::-1].copy() * np.arange(1, 65, dtype=np.float32)[:, None]
     contender = CONTENDERS[name](2)
     contender.build(items)
-    for setting in contender.settings(16):
+    for setting in contender.settings(16, "search"):
         rows, scores = contender.search(np.ones((16, 64), np.float32), 3, **setting)
         if np.asarray(rows).tolist() != [[63, 62, 61]] * 16 or np.asarray(scores)[0, 0] != 64.0:
             raise RuntimeError(f"[rivals] {name} {setting} answers {np.asarray(rows)[0].tolist()}")

@@ -1,98 +1,51 @@
-"""Exact top k of gpurec and of the libraries it is measured against, each behind `build` and `search`."""
+"""The libraries that gpurec is measured against, and all contenders by name."""
 
 from __future__ import annotations
 
-from importlib import metadata
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
-__all__ = ["CONTENDERS", "Contender", "Setting"]
+from .ours import Contender, Found, Gpurec, GpurecOneShot, Setting
+
+__all__ = ["CONTENDERS", "RIVALS"]
 
 # A matrix of scores beyond this is made in pieces: no library is asked to write gigabytes it then reads once.
 _MATRIX_BYTES = 1 << 29
 
-Setting = dict[str, Any]
-
-
-class Contender:
-    """One library's exact search for the largest inner products.
-
-    `settings` lists the ways worth trying for a batch size; before a cell is measured each is tried and the
-    fastest is kept, so that a rival is measured at its best.
-    """
-
-    name: ClassVar[str]
-    package: ClassVar[str]
-    own_environment: ClassVar[bool] = True  # lives in build/rivals rather than beside gpurec
-    processes: ClassVar[int] = 1  # of several equal processes the fastest counts
-    variables: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, n_threads: int) -> None:
-        self.n_threads = n_threads
-
-    def build(self, items: np.ndarray) -> None:
-        raise NotImplementedError
-
-    def settings(self, n_queries: int) -> list[Setting]:
-        return [{}]
-
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and scores, both (n_queries, k), best first."""
-        raise NotImplementedError
-
-    @classmethod
-    def version(cls) -> str:
-        return metadata.version(cls.package)
-
-
-class Gpurec(Contender):
-    """Ours, an index made once."""
-
-    name, package, own_environment = "gpurec", "gpurec", False
-
-    def build(self, items: np.ndarray) -> None:
-        import gpurec
-
-        self.index = gpurec.ItemIndex(items)
-
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        found = self.index.search(queries, k)
-        return found.rows, found.scores
-
-
-class GpurecOneShot(Contender):
-    """Ours without an index: checks, preparation and search in each call."""
-
-    name, package, own_environment = "gpurec-one-shot", "gpurec", False
-
-    def build(self, items: np.ndarray) -> None:
-        self.items = items
-
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        import gpurec
-
-        found = gpurec.score_top_k(queries, self.items, k)
-        return found.rows, found.scores
-
 
 class Numpy(Contender):
-    """Matrix product, argpartition, sort."""
+    """Matrix product, argpartition, sort; excluded items get -inf, allowed ones are gathered."""
 
     name, package = "numpy", "numpy"
 
     def build(self, items: np.ndarray) -> None:
         self.items = items
 
-    def settings(self, n_queries: int) -> list[Setting]:
-        return [{"piece": piece} for piece in _pieces(n_queries, len(self.items))]
+    def settings(self, n_queries: int, job: str) -> list[Setting]:
+        return _pieces(n_queries, len(self.items))
 
-    def search(self, queries: np.ndarray, k: int, piece: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, piece: int = 1) -> Found:
+        return self._best(self.items, queries, k, piece)
+
+    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix, piece: int = 1) -> Found:
+        return self._best(self.items, queries, k, piece, seen)
+
+    def allow_rows(self, queries: np.ndarray, k: int, rows: np.ndarray, piece: int = 1) -> Found:
+        found, scores = self._best(self.items[rows], queries, k, piece)
+        return rows[found], scores
+
+    def _best(
+        self, items: np.ndarray, queries: np.ndarray, k: int, piece: int, seen: csr_matrix | None = None
+    ) -> Found:
         rows = np.empty((len(queries), k), np.int64)
         best = np.empty((len(queries), k), np.float32)
         for first in range(0, len(queries), piece):
-            scores = queries[first : first + piece] @ self.items.T
-            found = np.argpartition(scores, len(self.items) - k, axis=1)[:, -k:]
+            scores = queries[first : first + piece] @ items.T
+            if seen is not None:
+                scores[_entries(seen, first, len(scores))] = -np.inf
+            found = np.argpartition(scores, len(items) - k, axis=1)[:, -k:]
             values = np.take_along_axis(scores, found, axis=1)
             order = np.argsort(-values, axis=1)
             rows[first : first + piece] = np.take_along_axis(found, order, axis=1)
@@ -107,7 +60,7 @@ class NumpyHere(Numpy):
 
 
 class Torch(Contender):
-    """Matrix product and topk."""
+    """Matrix product and topk; excluded items get -inf, allowed ones are gathered."""
 
     name, package = "torch", "torch"
 
@@ -118,15 +71,28 @@ class Torch(Contender):
         self.torch = torch
         self.items = torch.from_numpy(items)
 
-    def settings(self, n_queries: int) -> list[Setting]:
-        return [{"piece": piece} for piece in _pieces(n_queries, len(self.items))]
+    def settings(self, n_queries: int, job: str) -> list[Setting]:
+        return _pieces(n_queries, len(self.items))
 
-    def search(self, queries: np.ndarray, k: int, piece: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, piece: int = 1) -> Found:
+        return self._best(self.items, queries, k, piece)
+
+    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix, piece: int = 1) -> Found:
+        return self._best(self.items, queries, k, piece, seen)
+
+    def allow_rows(self, queries: np.ndarray, k: int, rows: np.ndarray, piece: int = 1) -> Found:
+        found, scores = self._best(self.items[self.torch.from_numpy(rows)], queries, k, piece)
+        return rows[found], scores
+
+    def _best(self, items, queries: np.ndarray, k: int, piece: int, seen: csr_matrix | None = None) -> Found:
+        parts = []
         with self.torch.inference_mode():
-            parts = [
-                (self.torch.from_numpy(queries[first : first + piece]) @ self.items.T).topk(k)
-                for first in range(0, len(queries), piece)
-            ]
+            for first in range(0, len(queries), piece):
+                scores = self.torch.from_numpy(queries[first : first + piece]) @ items.T
+                if seen is not None:
+                    at = tuple(self.torch.from_numpy(x) for x in _entries(seen, first, len(scores)))
+                    scores[at] = -np.inf
+                parts.append(scores.topk(k))
             rows = self.torch.cat([part.indices for part in parts])
             scores = self.torch.cat([part.values for part in parts])
         return rows.numpy(), scores.numpy()
@@ -135,7 +101,8 @@ class Torch(Contender):
 class Faiss(Contender):
     """IndexFlatIP with its own kernel (batches below eight times the width) or with BLAS, the faster one.
 
-    Its speed differs from one process to the next: the best of three counts.
+    Excluded items are dropped from longer answers, or each query is asked alone with a selector; allowed ones
+    are gathered. Its speed differs from one process to the next: the best of three counts.
     """
 
     name, package, processes = "faiss-tuned", "faiss-cpu", 3
@@ -145,20 +112,45 @@ class Faiss(Contender):
 
         faiss.omp_set_num_threads(self.n_threads)
         self.faiss = faiss
+        self.items = items
         self.index = faiss.IndexFlatIP(items.shape[1])
         self.index.add(items)
 
-    def settings(self, n_queries: int) -> list[Setting]:
-        return [{"blas_from": self.index.d * 8}, {"blas_from": 20}][: 1 if n_queries < 20 else 2]
+    def settings(self, n_queries: int, job: str) -> list[Setting]:
+        kernels: list[Setting] = [{"blas_from": 8 * self.index.d}, {"blas_from": 20}]
+        alone: list[Setting] = [{"alone": True}] if job == "exclude" else []
+        return (kernels if n_queries >= 20 else kernels[:1]) + alone
 
-    def search(self, queries: np.ndarray, k: int, blas_from: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, blas_from: int = 20) -> Found:
         self.faiss.cvar.distance_compute_blas_threshold = blas_from
         scores, rows = self.index.search(queries, k)
         return rows, scores
 
+    def exclude(
+        self, queries: np.ndarray, k: int, seen: csr_matrix, blas_from: int = 20, alone: bool = False
+    ) -> Found:
+        if not alone:
+            return _without(*self.search(queries, k + _longest(seen), blas_from), seen, k)
+        rows, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+        for i in range(len(queries)):
+            batch = self.faiss.IDSelectorBatch(
+                seen.indices[seen.indptr[i] : seen.indptr[i + 1]].astype(np.int64)
+            )
+            parameters = self.faiss.SearchParameters(sel=self.faiss.IDSelectorNot(batch))
+            scores[i], rows[i] = self.index.search(queries[i : i + 1], k, params=parameters)
+        return rows, scores
+
+    def allow_rows(self, queries: np.ndarray, k: int, rows: np.ndarray, blas_from: int = 20) -> Found:
+        self.faiss.cvar.distance_compute_blas_threshold = blas_from
+        scores, found = self.faiss.knn(queries, self.items[rows], k, self.faiss.METRIC_INNER_PRODUCT)
+        return rows[found], scores
+
 
 class Scann(Contender):
-    """Brute force in float32; its parallel search cuts a batch into pieces, its plain one does not."""
+    """Brute force in float32; its parallel search cuts a batch into pieces, its plain one does not.
+
+    Excluded items are dropped from longer answers.
+    """
 
     name, package = "scann-core", "scann-core"
 
@@ -169,14 +161,17 @@ class Scann(Contender):
         self.searcher = builder.score_brute_force(quantize=False).build()
         self.searcher.set_num_threads(self.n_threads)
 
-    def settings(self, n_queries: int) -> list[Setting]:
+    def settings(self, n_queries: int, job: str) -> list[Setting]:
         sizes = {min(256, -(-n_queries // (parts * self.n_threads))) for parts in (1, 4)}
         return [{"batch_size": size} for size in [0, *sorted(sizes)]]
 
-    def search(self, queries: np.ndarray, k: int, batch_size: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, batch_size: int = 0) -> Found:
         if batch_size == 0:
             return self.searcher.search_batched(queries, k)
         return self.searcher.search_batched_parallel(queries, k, batch_size=batch_size)
+
+    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix, batch_size: int = 0) -> Found:
+        return _without(*self.search(queries, k + _longest(seen), batch_size), seen, k)
 
 
 class Implicit(Contender):
@@ -190,8 +185,15 @@ class Implicit(Contender):
         self.topk = topk
         self.items = items
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int) -> Found:
         return self.topk(self.items, queries, k)
+
+    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix) -> Found:
+        return self.topk(self.items, queries, k, filter_query_items=seen)
+
+    def allow_rows(self, queries: np.ndarray, k: int, rows: np.ndarray) -> Found:
+        found, scores = self.topk(self.items[rows], queries, k)
+        return rows[found], scores
 
 
 class ImplicitOneBlasThread(Implicit):
@@ -201,23 +203,66 @@ class ImplicitOneBlasThread(Implicit):
     variables: ClassVar[dict[str, str]] = {"OPENBLAS_NUM_THREADS": "1"}
 
 
-CONTENDERS: dict[str, type[Contender]] = {
-    kind.name: kind
-    for kind in (
-        Gpurec,
-        GpurecOneShot,
-        Numpy,
-        NumpyHere,
-        Torch,
-        Faiss,
-        Scann,
-        Implicit,
-        ImplicitOneBlasThread,
-    )
-}
+class ImplicitRecommend(Implicit):
+    """`recommend` of a fitted model, all users at once or in batches; the queries are its user factors."""
+
+    name = "implicit-recommend"
+
+    def build(self, items: np.ndarray) -> None:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        self.model = AlternatingLeastSquares(items.shape[1], num_threads=self.n_threads)
+        self.model.item_factors = items
+
+    def settings(self, n_queries: int, job: str) -> list[Setting]:
+        return [{"batch": batch} for batch in (n_queries, 4096, 1024, 256) if batch <= n_queries]
+
+    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix, batch: int = 1) -> Found:
+        self.model.user_factors = queries
+        parts = [
+            self.model.recommend(users, seen[users[0] : users[-1] + 1], N=k)
+            for users in np.split(np.arange(len(queries)), range(batch, len(queries), batch))
+        ]
+        return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
 
-def _pieces(n_queries: int, n_items: int) -> list[int]:
+class ImplicitRecommendOneBlasThread(ImplicitRecommend):
+    """The same, its own threads not multiplied by those of BLAS."""
+
+    name = "implicit-recommend-1t"
+    variables: ClassVar[dict[str, str]] = {"OPENBLAS_NUM_THREADS": "1"}
+
+
+_LIBRARIES = (Numpy, Torch, Faiss, Scann, Implicit, ImplicitOneBlasThread)
+_ALL = (Gpurec, GpurecOneShot, NumpyHere, *_LIBRARIES, ImplicitRecommend, ImplicitRecommendOneBlasThread)
+CONTENDERS: dict[str, type[Contender]] = {kind.name: kind for kind in _ALL}
+# Those that search any items for any queries, in the environment of their own.
+RIVALS = [kind.name for kind in _LIBRARIES]
+
+
+def _pieces(n_queries: int, n_items: int) -> list[Setting]:
     """Sizes of pieces of a batch worth trying: as large as the byte limit allows, and an eighth of that."""
     most = max(1, min(n_queries, _MATRIX_BYTES // (4 * n_items)))
-    return sorted({most, max(1, most // 8)})
+    return [{"piece": piece} for piece in sorted({most, max(1, most // 8)})]
+
+
+def _entries(seen: csr_matrix, first: int, n_queries: int) -> Found:
+    """Query, counted from the first one, and row of each stored entry of a run of queries."""
+    indptr = seen.indptr[first : first + n_queries + 1]
+    return np.repeat(np.arange(n_queries), np.diff(indptr)), seen.indices[indptr[0] : indptr[-1]]
+
+
+def _longest(seen: csr_matrix) -> int:
+    return int(np.diff(seen.indptr).max())
+
+
+def _without(rows: np.ndarray, scores: np.ndarray, seen: csr_matrix, k: int) -> Found:
+    """The first k places of longer answers that hold no seen item."""
+    # One number names a query and an item; those of the seen ones ascend, as the indices of a query do.
+    queries, items = _entries(seen, 0, len(rows))
+    known = queries * np.int64(seen.shape[1]) + items
+    asked = (np.arange(len(rows))[:, None] * np.int64(seen.shape[1]) + rows).ravel()
+    place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+    hit = (known[place] == asked).reshape(rows.shape)
+    kept = np.argsort(hit, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(np.asarray(rows), kept, axis=1), np.take_along_axis(scores, kept, axis=1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .contenders import Contender
+from .ours import Contender
 
-__all__ = ["BENCH", "RIVALS", "ROOT", "environment_python", "environment_variables"]
+__all__ = ["BENCH", "RIVALS_FOLDER", "ROOT", "environment_python", "environment_variables"]
 
 BENCH = Path(__file__).resolve().parents[1]
 ROOT = BENCH.parent
-RIVALS = ROOT / "build" / "rivals"
+RIVALS_FOLDER = ROOT / "build" / "rivals"
 
 
 def environment_python() -> Path:
@@ -22,10 +22,10 @@ def environment_python() -> Path:
     RuntimeError
         If the environment has not been made.
     """
-    python = RIVALS / "bin" / "python"
+    python = RIVALS_FOLDER / "bin" / "python"
     if not python.exists():
         raise RuntimeError(
-            f"[rivals] expected the rivals' environment in {RIVALS.relative_to(ROOT)}; "
+            f"[rivals] expected the rivals' environment in {RIVALS_FOLDER.relative_to(ROOT)}; "
             "run python bench/rivals.py --setup"
         )
     return python

@@ -13,7 +13,7 @@ from typing import Any
 
 from .environment import ROOT
 
-__all__ = ["machine", "ratio", "spread", "take_turns"]
+__all__ = ["machine", "milliseconds", "ratio", "spread", "take_turns"]
 
 
 def take_turns(
@@ -60,6 +60,17 @@ def spread(figures: Sequence[float]) -> dict[str, float]:
     {'median': 2.0, 'low': 1.0, 'high': 3.0}
     """
     return {"median": median(figures), "low": min(figures), "high": max(figures)}
+
+
+def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    """Spread of the rounds, in milliseconds.
+
+    Examples
+    --------
+    >>> milliseconds([0.003, 0.001, 0.002])
+    {'median': 2.0, 'low': 1.0, 'high': 3.0}
+    """
+    return spread([1e3 * s for s in seconds])
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:

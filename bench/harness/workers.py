@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .contenders import CONTENDERS, Contender, Setting
+from .contenders import CONTENDERS
 from .environment import environment_python, environment_variables
+from .filters import inputs
+from .ours import Contender, Found, Setting
 
 __all__ = ["Worker"]
 
@@ -73,63 +75,69 @@ class _Served:
 
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
-        self.setting: Setting = {}
+        self.filters: dict[str, np.ndarray] = {}
+        self.settings: dict[tuple[str, int, int], Setting] = {}
         self.next = 0
 
     def version(self) -> str:
         return self.contender.version()
 
-    def build(self, items: str, queries: str) -> float:
+    def build(self, items: str, queries: str, filters: str | None = None) -> float:
         # Read rather than mapped: a contender that searches the caller's array gets memory in large pages.
         table, self.queries = np.load(items), np.load(queries)
+        if filters is not None:
+            self.filters = dict(np.load(filters))
         start = time.perf_counter()
         self.contender.build(table)
         return time.perf_counter() - start
 
-    def tune(self, n_queries: int, k: int) -> dict[str, Any]:
+    def can(self, job: str) -> bool:
+        return hasattr(self.contender, job)
+
+    def tune(self, job: str, n_queries: int, k: int) -> dict[str, Any]:
         """Keep the fastest setting for this cell; tells it and the seconds of one search."""
         best: tuple[float, Setting] | None = None
-        for setting in self.contender.settings(n_queries):
-            self.setting = setting
-            seconds = self._search(n_queries, k)
+        for setting in self.contender.settings(n_queries, job):
+            self.settings[job, n_queries, k] = setting
+            seconds = self._search(job, n_queries, k)
             if seconds < _LONG:
-                seconds = min(self._search(n_queries, k) for _ in range(5))
+                seconds = min(self._search(job, n_queries, k) for _ in range(5))
             if best is None or seconds < best[0]:
                 best = (seconds, setting)
         assert best is not None
-        self.setting = best[1]
-        return {"seconds": best[0], "setting": self.setting}
+        self.settings[job, n_queries, k] = best[1]
+        return {"seconds": best[0], "setting": best[1]}
 
-    def turn(self, n_queries: int, k: int, n_calls: int) -> float:
+    def turn(self, job: str, n_queries: int, k: int, n_calls: int) -> float:
         """Median seconds of n_calls searches, each of other queries than the one before."""
         gc.collect()
         gc.disable()
         try:
             if n_calls > 1:
-                self._search(n_queries, k)
-            return median(self._search(n_queries, k) for _ in range(n_calls))
+                self._search(job, n_queries, k)
+            return median(self._search(job, n_queries, k) for _ in range(n_calls))
         finally:
             gc.enable()
 
-    def answer(self, n_queries: int, k: int, n_answers: int, rows: str) -> None:
+    def answer(self, job: str, n_queries: int, k: int, n_answers: int, rows: str) -> None:
         """Write the rows found for the first n_answers queries or more, searched n_queries at a time."""
-        found = [
-            np.asarray(self._call(first, n_queries, k)[0]).astype(np.int64)
-            for first in range(0, n_answers, n_queries)
-        ]
-        np.save(rows, np.concatenate(found))
+        found = [self._timed(job, first, n_queries, k)[1] for first in range(0, n_answers, n_queries)]
+        np.save(rows, np.concatenate([np.asarray(rows).astype(np.int64) for rows, _ in found]))
 
-    def _search(self, n_queries: int, k: int) -> float:
+    def _search(self, job: str, n_queries: int, k: int) -> float:
         if self.next + n_queries > len(self.queries):
             self.next = 0
-        start = time.perf_counter()
-        self._call(self.next, n_queries, k)
-        seconds = time.perf_counter() - start
+        seconds, _ = self._timed(job, self.next, n_queries, k)
         self.next += n_queries
         return seconds
 
-    def _call(self, first: int, n_queries: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.contender.search(self.queries[first : first + n_queries], k, **self.setting)
+    def _timed(self, job: str, first: int, n_queries: int, k: int) -> tuple[float, Found]:
+        method = getattr(self.contender, job)
+        queries = self.queries[first : first + n_queries]
+        arguments = {**inputs(self.filters, job, first, n_queries), **self.settings[job, n_queries, k]}
+        start = time.perf_counter()
+        found = method(queries, k, **arguments)
+        return time.perf_counter() - start, found
 
 
 def serve(name: str, n_threads: int) -> None:

@@ -1,0 +1,96 @@
+"""What a contender is, and gpurec as one."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+__all__ = ["Contender", "Found", "Gpurec", "GpurecOneShot", "Setting"]
+
+Setting = dict[str, Any]
+Found = tuple[np.ndarray, np.ndarray]
+
+
+class Contender:
+    """One library's exact search for the largest inner products.
+
+    A method of the name of a job does that job: `search` finds the best of all items; `exclude` all but those
+    that `seen` stores for a query; `allow_rows` the best of `rows`. All return rows and scores, both
+    (n_queries, k), best first.
+
+    `settings` lists the ways worth trying for a batch size; before a cell is measured each is tried and the
+    fastest is kept, so that a rival is measured at its best.
+    """
+
+    name: ClassVar[str]
+    package: ClassVar[str]
+    own_environment: ClassVar[bool] = True  # lives in build/rivals rather than beside gpurec
+    processes: ClassVar[int] = 1  # of several equal processes the fastest counts
+    variables: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, n_threads: int) -> None:
+        self.n_threads = n_threads
+
+    def build(self, items: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def settings(self, n_queries: int, job: str) -> list[Setting]:
+        return [{}]
+
+    @classmethod
+    def version(cls) -> str:
+        return metadata.version(cls.package)
+
+
+class Gpurec(Contender):
+    """Ours, an index made once."""
+
+    name, package, own_environment = "gpurec", "gpurec", False
+
+    def build(self, items: np.ndarray) -> None:
+        import gpurec
+
+        self.index = gpurec.ItemIndex(items)
+
+    def search(self, queries: np.ndarray, k: int) -> Found:
+        return self._search(queries, k)
+
+    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix) -> Found:
+        return self._search(queries, k, exclude=seen)
+
+    def allow_rows(self, queries: np.ndarray, k: int, rows: np.ndarray) -> Found:
+        return self._search(queries, k, allow=rows)
+
+    def allow_mask(self, queries: np.ndarray, k: int, mask: np.ndarray) -> Found:
+        return self._search(queries, k, allow=mask)
+
+    def deny_rows(self, queries: np.ndarray, k: int, rows: np.ndarray) -> Found:
+        return self._search(queries, k, deny=rows)
+
+    def allow_each(self, queries: np.ndarray, k: int, allowed: csr_matrix) -> Found:
+        return self._search(queries, k, allow=allowed)
+
+    def allow_sets(self, queries: np.ndarray, k: int, sets: list[np.ndarray], which: np.ndarray) -> Found:
+        return self._search(queries, k, allow=(sets, which))
+
+    def _search(self, queries: np.ndarray, k: int, **filters: Any) -> Found:
+        found = self.index.search(queries, k, **filters)
+        return found.rows, found.scores
+
+
+class GpurecOneShot(Contender):
+    """Ours without an index: checks, preparation and search in each call."""
+
+    name, package, own_environment = "gpurec-one-shot", "gpurec", False
+
+    def build(self, items: np.ndarray) -> None:
+        self.items = items
+
+    def search(self, queries: np.ndarray, k: int) -> Found:
+        import gpurec
+
+        found = gpurec.score_top_k(queries, self.items, k)
+        return found.rows, found.scores
