@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from harness import BENCH, ROOT
 from harness.contenders import CONTENDERS
-from harness.environment import BENCH, ROOT, environment_python, environment_variables
 from harness.filters import save_seen
 from harness.gowalla import read
 from harness.tables import rounds_text, spread_text, table, where_measured
 from harness.team import OURS, Team
 from harness.timing import machine, milliseconds, ratio, take_turns
+from harness.workers import environment_python, environment_variables
 
 from gpurec.config import data_folder
 

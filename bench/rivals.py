@@ -12,8 +12,9 @@ import subprocess
 import sys
 
 import numpy as np
+from harness import BENCH, RIVALS_FOLDER
 from harness.contenders import CONTENDERS, RIVALS
-from harness.environment import BENCH, RIVALS_FOLDER, environment_python, environment_variables
+from harness.workers import environment_python, environment_variables
 
 _REQUIREMENTS = BENCH / "harness" / "requirements-rivals.txt"
 

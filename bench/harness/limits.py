@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .environment import ROOT
+from . import ROOT
 
 __all__ = ["Limits"]
 

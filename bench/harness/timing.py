@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .environment import ROOT
+from . import ROOT
 
 __all__ = ["machine", "milliseconds", "ratio", "spread", "take_turns"]
 

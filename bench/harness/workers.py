@@ -12,20 +12,54 @@ import subprocess
 import sys
 import time
 import traceback
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from . import BENCH, RIVALS_FOLDER, ROOT
 from .contenders import CONTENDERS
-from .environment import environment_python, environment_variables
 from .filters import inputs
 from .ours import Contender, Found, Setting
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "environment_python", "environment_variables"]
 
 # A search that takes longer than this is not run once more only to warm it up.
 _LONG = 0.5
+
+
+def environment_python() -> Path:
+    """The interpreter of the rivals' environment.
+
+    Raises
+    ------
+    RuntimeError
+        If the environment has not been made.
+    """
+    python = RIVALS_FOLDER / "bin" / "python"
+    if not python.exists():
+        raise RuntimeError(
+            f"[rivals] expected the rivals' environment in {RIVALS_FOLDER.relative_to(ROOT)}; "
+            "run python bench/rivals.py --setup"
+        )
+    return python
+
+
+def environment_variables(kind: type[Contender], n_threads: int) -> dict[str, str]:
+    """Variables of a contender's process: the caller's without any that steers BLAS or OpenMP, plus its own.
+
+    OpenBLAS is held to its AVX-512 kernels where the processor has AVX-512.
+    """
+    steering = ("OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "NVPL_", "GPUREC_")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "GPUREC_NUM_THREADS"):
+        variables[name] = str(n_threads)
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists() and " avx512dq " in cpuinfo.read_text():
+        variables["OPENBLAS_CORETYPE"] = "SkylakeX"
+    variables["PYTHONPATH"] = str(BENCH)  # where the contender finds this package
+    return {**variables, **kind.variables}
 
 
 class Worker:
