@@ -86,7 +86,7 @@ void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, 
     for (std::int64_t i = 0; i < a.rows; i += kTileQueries) {
       const int n_queries = int(std::min<std::int64_t>(kTileQueries, a.rows - i));
       for (int m = 0; m < n_queries; ++m) queries[m] = a.row(i + m);
-      kernels.scan_tile(queries, n_queries, panels.data(), d, start, reject, scores, hits);
+      kernels.scan_tile(queries, n_queries, panels.data(), d, start, reject, scores, hits, nullptr, 0);
       for (int m = 0; m < n_queries; ++m) std::copy_n(scores + m * kTileItems, n_items, out.row(i + m) + first);
     }
   });

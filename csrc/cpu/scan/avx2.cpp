@@ -18,7 +18,7 @@ namespace {
 
 template <int M>
 inline void one_panel(const float* const* queries, const float* panel, std::int64_t d, const float* start,
-                  const float* reject, float* scores, std::uint64_t* hits, int first) {
+                      const float* reject, float* scores, std::uint64_t* hits, int first, const float* next) {
   __m256 sum[M][2];
 #pragma GCC unroll 6
   for (int m = 0; m < M; ++m) {
@@ -27,6 +27,7 @@ inline void one_panel(const float* const* queries, const float* panel, std::int6
   }
   const float* x = panel;
   for (std::int64_t i = 0; i < d; ++i, x += kPanelItems) {
+    _mm_prefetch(reinterpret_cast<const char*>(next + i * kPanelItems), _MM_HINT_T1);
     const __m256 x0 = _mm256_loadu_ps(x);
     const __m256 x1 = _mm256_loadu_ps(x + 8);
 #pragma GCC unroll 6
@@ -49,24 +50,28 @@ inline void one_panel(const float* const* queries, const float* panel, std::int6
 
 template <int M>
 void tile(const float* const* queries, const float* panels, std::int64_t d, const float* start,
-          const float* reject, float* scores, std::uint64_t* hits) {
+          const float* reject, float* scores, std::uint64_t* hits, const float* next, int n_next) {
   for (int m = 0; m < M; ++m) hits[m] = 0;
-  for (int first = 0; first < kTileItems; first += kPanelItems) {
-    one_panel<M>(queries, panels + first * d, d, start, reject, scores, hits, first);
+  for (int p = 0; p < kTilePanels; ++p) {
+    const float* const panel = panels + p * kPanelItems * d;
+    // With nothing more to ask for, asking for the panel itself costs nothing.
+    const float* const ahead = p < n_next ? next + p * kPanelItems * d : panel;
+    one_panel<M>(queries, panel, d, start, reject, scores, hits, p * kPanelItems, ahead);
   }
 }
 
 }  // namespace
 
 void scan_tile_f32_avx2(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
-                        const float* start, const float* reject, float* scores, std::uint64_t* hits) {
+                        const float* start, const float* reject, float* scores, std::uint64_t* hits,
+                        const float* next, int n_next) {
   switch (n_queries) {
-    case 1: return tile<1>(queries, panels, d, start, reject, scores, hits);
-    case 2: return tile<2>(queries, panels, d, start, reject, scores, hits);
-    case 3: return tile<3>(queries, panels, d, start, reject, scores, hits);
-    case 4: return tile<4>(queries, panels, d, start, reject, scores, hits);
-    case 5: return tile<5>(queries, panels, d, start, reject, scores, hits);
-    default: return tile<6>(queries, panels, d, start, reject, scores, hits);
+    case 1: return tile<1>(queries, panels, d, start, reject, scores, hits, next, n_next);
+    case 2: return tile<2>(queries, panels, d, start, reject, scores, hits, next, n_next);
+    case 3: return tile<3>(queries, panels, d, start, reject, scores, hits, next, n_next);
+    case 4: return tile<4>(queries, panels, d, start, reject, scores, hits, next, n_next);
+    case 5: return tile<5>(queries, panels, d, start, reject, scores, hits, next, n_next);
+    default: return tile<6>(queries, panels, d, start, reject, scores, hits, next, n_next);
   }
 }
 

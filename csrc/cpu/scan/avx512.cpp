@@ -17,9 +17,10 @@
 namespace gpurec::cpu {
 namespace {
 
-template <int M>
+// M queries; N panels are asked for, into the cache that H names.
+template <int M, int N, _mm_hint H>
 void tile(const float* const* queries, const float* panels, std::int64_t d, const float* start,
-          const float* reject, float* scores, std::uint64_t* hits) {
+          const float* reject, float* scores, std::uint64_t* hits, const float* next) {
   __m512 sum[M][4];
   const float* q[M];
 #pragma GCC unroll 6
@@ -31,6 +32,8 @@ void tile(const float* const* queries, const float* panels, std::int64_t d, cons
   const float* x = panels;
   const std::int64_t panel = d * kPanelItems;
   for (std::int64_t i = 0; i < d; ++i, x += kPanelItems) {
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) _mm_prefetch(reinterpret_cast<const char*>(next + n * panel + i * kPanelItems), H);
     const __m512 x0 = _mm512_loadu_ps(x);
     const __m512 x1 = _mm512_loadu_ps(x + panel);
     const __m512 x2 = _mm512_loadu_ps(x + 2 * panel);
@@ -60,16 +63,33 @@ void tile(const float* const* queries, const float* panels, std::int64_t d, cons
 
 }  // namespace
 
+namespace {
+
+using Tile = void (*)(const float* const*, const float*, std::int64_t, const float*, const float*, float*,
+                      std::uint64_t*, const float*);
+
+template <int N, _mm_hint H>
+Tile tile_of(int n_queries) {
+  constexpr Tile tiles[kTileQueries] = {tile<1, N, H>, tile<2, N, H>, tile<3, N, H>,
+                                        tile<4, N, H>, tile<5, N, H>, tile<6, N, H>};
+  return tiles[n_queries - 1];
+}
+
+template <_mm_hint H>
+Tile tile_of(int n_queries, int n_next) {
+  return n_next == 4 ? tile_of<4, H>(n_queries) : n_next == 2 ? tile_of<2, H>(n_queries) : tile_of<1, H>(n_queries);
+}
+
+}  // namespace
+
 void scan_tile_f32_avx512(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
-                          const float* start, const float* reject, float* scores, std::uint64_t* hits) {
-  switch (n_queries) {
-    case 1: return tile<1>(queries, panels, d, start, reject, scores, hits);
-    case 2: return tile<2>(queries, panels, d, start, reject, scores, hits);
-    case 3: return tile<3>(queries, panels, d, start, reject, scores, hits);
-    case 4: return tile<4>(queries, panels, d, start, reject, scores, hits);
-    case 5: return tile<5>(queries, panels, d, start, reject, scores, hits);
-    default: return tile<6>(queries, panels, d, start, reject, scores, hits);
-  }
+                          const float* start, const float* reject, float* scores, std::uint64_t* hits,
+                          const float* next, int n_next) {
+  constexpr std::int64_t kWidestInFirstCache = 64;  // of this tile and the next one, 32 KB together
+  const Tile chosen = n_next == 0                ? tile_of<0, _MM_HINT_T0>(n_queries)
+                      : d <= kWidestInFirstCache ? tile_of<_MM_HINT_T0>(n_queries, n_next)
+                                                 : tile_of<_MM_HINT_T1>(n_queries, n_next);
+  chosen(queries, panels, d, start, reject, scores, hits, next);
 }
 
 namespace {

@@ -8,7 +8,8 @@
 namespace gpurec::cpu {
 
 void scan_tile_f32_serial(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
-                          const float* start, const float* reject, float* scores, std::uint64_t* hits) {
+                          const float* start, const float* reject, float* scores, std::uint64_t* hits,
+                          const float*, int) {
   for (int m = 0; m < n_queries; ++m) {
     hits[m] = 0;
     float* sum = scores + m * kTileItems;

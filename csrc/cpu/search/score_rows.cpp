@@ -126,7 +126,7 @@ class Share {
       std::uint64_t hits[kTileQueries];
       if (valid) {
         kernels_.scan_tile(queries_.data() + q, n_queries, panels_.data(), source_.d(), starts_.data(),
-                           reject_.data() + q, scores, hits);
+                           reject_.data() + q, scores, hits, nullptr, 0);
       }
       for (int m = 0; m < n_queries; ++m) {
         offer(q + std::size_t(m), at, n_items, scores + m * kTileItems, hits[m], valid, largest);

@@ -235,11 +235,16 @@ class Search {
       } else {
         ++scanned.age;
       }
-      if (!scanned.progress.empty()) scan_tiles(scanned, block);
+      const float* const next_block = b + step < blocks.size() ? first_panel(blocks[b + step]) : nullptr;
+      if (!scanned.progress.empty()) scan_tiles(scanned, block, next_block);
       const std::int64_t n_items = std::min(table_.parts()[block.part].segment->n - block.first, kBlockItems);
       for (Progress* p : scanned.progress) p->candidates.stats().scanned += n_items;
       for (Progress* p : scanned.skipped) p->candidates.stats().panels_skipped += kBlockItems / kTileItems;
     }
+  }
+
+  const float* first_panel(const ItemTable::Block& block) const {
+    return table_.parts()[block.part].segment->panel_of(block.first);
   }
 
   void refresh(Group& group, Scanned& scanned, const ItemTable::Block& block) const {
@@ -287,7 +292,7 @@ class Search {
     return part.dead != nullptr && ((*part.dead)[std::size_t(at / 64)] >> (at % 64) & 1) != 0;
   }
 
-  void scan_tiles(Scanned& scanned, const ItemTable::Block& block) const {
+  void scan_tiles(Scanned& scanned, const ItemTable::Block& block, const float* next_block) const {
     alignas(64) float scores[kTileQueries * kTileItems];
     std::uint64_t hits[kTileQueries];
     const ItemTable::Part& part = table_.parts()[block.part];
@@ -301,17 +306,16 @@ class Search {
       if (live == 0) continue;
       const float* start = segment.starts != nullptr ? segment.starts + at : no_starts_.data();
       // While the queries pass over these panels the next ones come nearer, a share with each tile of queries.
-      const float* ahead = segment.panel_of(at) + kTileItems * d;
-      const float* const ahead_end = ahead + (at + kTileItems < end ? kTileItems * d : 0);
-      const std::int64_t n_tiles = std::int64_t((scanned.progress.size() + kTileQueries - 1) / kTileQueries);
-      const std::int64_t share = (kTileItems * d / n_tiles + kPanelItems - 1) / kPanelItems * kPanelItems;
+      const float* next = at + kTileItems < end ? segment.panel_of(at + kTileItems) : next_block;
+      const int share = scanned.progress.size() <= kTileQueries ? 4 : scanned.progress.size() <= 3 * kTileQueries ? 2 : 1;
+      int n_next = next == nullptr ? 0 : kTilePanels;
       for (std::size_t q = 0; q < scanned.progress.size(); q += kTileQueries) {
         const int n_queries = int(std::min<std::size_t>(kTileQueries, scanned.progress.size() - q));
-        for (const float* stop = ahead + share; ahead < stop; ahead += kPanelItems) {
-          if (ahead < ahead_end) __builtin_prefetch(ahead, 0, 2);
-        }
+        const int asked = std::min(share, n_next);
         kernels_.scan_tile(scanned.queries.data() + q, n_queries, segment.panel_of(at), d, start,
-                           scanned.reject.data() + q, scores, hits);
+                           scanned.reject.data() + q, scores, hits, next, asked);
+        next += asked * kPanelItems * table_.d();
+        n_next -= asked;
         for (int m = 0; m < n_queries; ++m) {
           std::uint64_t bits = hits[m] & live;
           if (bits == 0) continue;  // nearly always: only a hit touches the query's own memory

@@ -7,6 +7,8 @@
 // (so NaN hits).
 // Layout: panels lie one after another, d * kPanelItems floats each; scores are 64-byte aligned, panels, start and
 // queries (rows of at least d floats) may be unaligned, which costs time where they are.
+// While it multiplies, the tile asks for n_next (0, 1, 2 or 4) panels from `next` on, a line of each with each component:
+// a burst of such requests would hold up the arithmetic, and panels that come unasked come late.
 // Bytes read: 4 per item component and tile; arithmetic: kTileQueries multiply-adds per component read.
 #pragma once
 #include <cstdint>
@@ -19,7 +21,8 @@ constexpr int kTileItems = kPanelItems * kTilePanels;
 constexpr int kTileQueries = 6;
 
 using ScanTile = void (*)(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
-                          const float* start, const float* reject, float* scores, std::uint64_t* hits);
+                          const float* start, const float* reject, float* scores, std::uint64_t* hits,
+                          const float* next, int n_next);
 
 // Kernel `scan_rows`: one query against kTileItems rows as they lie, row_stride floats apart, each read once:
 // scores[j] = query . row_j and squares[j] = row_j . row_j, float32 sums in an order of the ISA's own. Where
