@@ -56,27 +56,32 @@ class FilterArrays {
   std::vector<std::unique_ptr<RowSetsArrays>> kept_;
 };
 
-template <class Searched>
-py::tuple search_with(std::int64_t n_queries, std::int64_t k, Searched searched) {
-  require(k >= 1, "k >= 1");
-  Array<std::int64_t> rows({n_queries, k});
-  Array<float> scores({n_queries, k});
-  const TopKView out{mutable_matrix(rows, n_queries, k, "rows"), mutable_matrix(scores, n_queries, k, "scores")};
-  const std::optional<SearchStats> stats = compute([&]() -> std::optional<SearchStats> { return searched(out); });
-  return py::make_tuple(rows, scores, stats ? py::object(counts_of(*stats)) : py::none());
-}
+// The arrays of an answer, filled by `searched(out)`.
+struct Answer {
+  template <class Searched>
+  Answer(std::int64_t n_queries, std::int64_t k, Searched searched) : rows({n_queries, k}), scores({n_queries, k}) {
+    const TopKView out{mutable_matrix(rows, n_queries, k, "rows"), mutable_matrix(scores, n_queries, k, "scores")};
+    stats = compute([&]() -> std::optional<SearchStats> { return searched(out); });
+  }
+
+  Array<std::int64_t> rows;
+  Array<float> scores;
+  std::optional<SearchStats> stats;
+};
 
 py::tuple search(const Table& table, const Array<float>& queries, std::int64_t k,
                  const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
-                 const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, const std::string& isa,
-                 int n_threads) {
+                 const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, bool with_counts,
+                 const std::string& isa, int n_threads) {
   const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
   require(q.cols == table->d(), "queries as wide as the items");
+  require(k >= 1, "k >= 1");
   const FilterArrays filters(mask, allow, deny, hint, q.rows, table->n_rows());
   const cpu::Kernels& kernels = cpu::kernels(isa);
-  return search_with(q.rows, k, [&](TopKView out) {
+  const Answer answer(q.rows, k, [&](TopKView out) {
     return cpu::score_top_k(*table, q, k, filters.view, out, kernels, n_threads);
   });
+  return py::make_tuple(answer.rows, answer.scores, with_counts ? py::object(counts_of(*answer.stats)) : py::none());
 }
 
 // (indptr, rows, scores) of every item that scores at least `threshold`.
@@ -105,7 +110,7 @@ py::tuple search_above(const Table& table, const Array<float>& queries, float th
   return py::make_tuple(indptr, rows, scores);
 }
 
-// As search, over items that need not be finite: no counts, and nothing in the arrays, where they are not.
+// As search, over items that need not be finite: False, and nothing in the arrays, where they are not.
 py::tuple search_rows(const Array<float>& items, const std::string& metric, const Array<float>& queries,
                       std::int64_t k, const std::optional<Array<std::uint8_t>>& mask,
                       const std::optional<py::tuple>& allow, const std::vector<py::tuple>& deny,
@@ -114,12 +119,14 @@ py::tuple search_rows(const Array<float>& items, const std::string& metric, cons
   const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
   require(q.cols == x.cols, "queries as wide as the items");
   require(x.rows <= kMaxRows, "at most 2^32 - 2 items");
+  require(k >= 1, "k >= 1");
   const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, x.rows);
   const Metric scanned = scanned_metric(metric);
   const cpu::Kernels& kernels = cpu::kernels(isa);
-  return search_with(q.rows, k, [&](TopKView out) {
+  const Answer answer(q.rows, k, [&](TopKView out) {
     return cpu::score_top_k_of_rows(x, scanned, q, k, filters.view, out, kernels, n_threads);
   });
+  return py::make_tuple(answer.rows, answer.scores, answer.stats.has_value());
 }
 
 }  // namespace

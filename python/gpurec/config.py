@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["data_folder", "max_result_bytes", "n_threads"]
+__all__ = ["LEAST_RESULT_BYTES", "data_folder", "max_result_bytes", "n_threads"]
 
 
 def _positive_integer(name: str, default: int) -> int:
@@ -30,8 +30,12 @@ def n_threads() -> int:
     return min(_positive_integer("GPUREC_NUM_THREADS", cores), 1024)
 
 
+# A search of one query takes microseconds, and asking the environment about its result would take one more.
+LEAST_RESULT_BYTES = 1 << 16
+
+
 def max_result_bytes() -> int:
-    """Largest result that a search may allocate: `GPUREC_MAX_RESULT_BYTES`, else 8 GB."""
+    """Largest result that a search may allocate: `GPUREC_MAX_RESULT_BYTES`, else 8 GB; 64 KB always may."""
     return _positive_integer("GPUREC_MAX_RESULT_BYTES", 8_000_000_000)
 
 

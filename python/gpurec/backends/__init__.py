@@ -10,12 +10,13 @@ from contextvars import ContextVar
 from functools import cache
 
 from ..errors import BackendUnavailableError
-from .base import METRICS, Backend, Filters, Index, RowSets
+from .base import METRICS, NO_FILTERS, Backend, Filters, Index, RowSets
 from .environment import strict_floats
 from .finite import first_invalid_row
 
 __all__ = [
     "METRICS",
+    "NO_FILTERS",
     "Backend",
     "Filters",
     "Index",

@@ -55,6 +55,9 @@ class Filters:
     deny: tuple[RowSets, ...] = ()
 
 
+NO_FILTERS = Filters()
+
+
 class Index(Protocol):
     """Items made ready for `Backend.search`; a change makes another one, which shares what it can.
 

@@ -10,7 +10,7 @@ from .. import config
 from .._native import cpu as native
 from .._native import missing
 from ..errors import BackendUnavailableError
-from .base import Filters, RowSets
+from .base import NO_FILTERS, Filters, RowSets
 from .finite import require_finite
 from .panels import PANEL_ITEMS
 
@@ -21,6 +21,9 @@ __all__ = ["CpuBackend", "available_isas"]
 _QUERIES_WORTH_PANELS = 1024
 # Gathering and scoring an allowed row canonically costs about as much as scanning eight in panels.
 _GATHER_COST = 8
+# Multiply-adds of a search below which threads, or asking how many there may be, cost more than they save.
+_WORTH_THREADS = 1 << 17
+_NO_PERMITS: tuple[Any, Any, list[Any]] = (None, None, [])
 
 
 def available_isas() -> list[str]:
@@ -169,8 +172,8 @@ class CpuBackend:
             return self.search(self.build_index(items, metric), queries, k, filters, hint)
         q, x = self.prepare_rows(queries, metric), self.prepare_rows(items, metric)
         permits = _permits(filters)
-        rows, scores, counts = native.search_rows(x, metric, q, k, *permits, self.isa, self.n_threads)
-        if counts is None:
+        rows, scores, finite = native.search_rows(x, metric, q, k, *permits, self.isa, self.n_threads)
+        if not finite:
             raise FloatingPointError("an item is not finite")
         return rows, scores
 
@@ -183,16 +186,19 @@ class CpuBackend:
         hint: RowSets | None = None,
         stats: dict[str, int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
+        table = index.table
+        permits = _NO_PERMITS if filters is NO_FILTERS else _permits(_gathered(filters, len(queries)))
         rows, scores, counts = native.search(
-            index.table,
+            table,
             self.prepare_rows(queries, index.metric),
             k,
-            *_permits(_gathered(filters, len(queries))),
+            *permits,
             None if hint is None else _parts(hint),
+            stats is not None,
             self.isa,
-            self.n_threads,
+            self.n_threads if table.n_rows * queries.size >= _WORTH_THREADS else 1,
         )
-        if stats is not None:
+        if stats is not None and counts is not None:
             for name, count in counts.items():
                 stats[name] = stats.get(name, 0) + count
         return rows, scores

@@ -20,7 +20,7 @@ def first_invalid_row(matrix: np.ndarray) -> int | None:
     """
     if native is not None:
         # Threads cost more than a small matrix is worth.
-        row = native.first_invalid_row(matrix, config.n_threads() if matrix.size > 1 << 16 else 1)
+        row: int = native.first_invalid_row(matrix, config.n_threads() if matrix.size > 1 << 16 else 1)
         return row if row < len(matrix) else None
     finite = np.isfinite(matrix).all(axis=1)
     return None if finite.all() else int(np.argmin(finite))

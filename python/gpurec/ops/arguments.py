@@ -120,6 +120,8 @@ def as_rows(rows: Any, n_rows: int, op: str, *, distinct: bool = False) -> np.nd
 
 def check_result_size(n_queries: int, k: int, op: str) -> None:
     """Refuse a result beyond the limit before anything is allocated: 12 bytes for each row and score."""
+    if n_queries * k * 12 <= config.LEAST_RESULT_BYTES:
+        return
     limit = config.max_result_bytes()
     if n_queries * k * 12 > limit:
         raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import Filters, RowSets
+from ..backends import NO_FILTERS, Filters, RowSets
 
 __all__ = ["as_filters", "as_hint", "filters_of", "with_denied"]
 
@@ -32,6 +32,8 @@ def as_filters(
     TypeError
         If the form is none of these or rows are not integers.
     """
+    if exclude is None and allow is None and deny is None:
+        return NO_FILTERS
     mask: np.ndarray | None = None
     per_query: list[RowSets] = []
     if exclude is not None:
