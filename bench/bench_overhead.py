@@ -138,8 +138,6 @@ def measure_scratch(
     return {
         "result_bytes": n_bytes,
         "scratch_bytes": max(peaks) - n_bytes,
-        "first_scratch_bytes": peaks[0] - n_bytes,
-        "kept_bytes": resident() - before,
         "allowed_bytes": _SCRATCH + _SCRATCH_A_PLACE * n_queries * k,
     }
 
@@ -217,10 +215,9 @@ def markdown(result: dict[str, Any]) -> str:
         parts += [
             "## Scratch",
             "Peak of three searches in a new process, less what was in memory before and less the result. "
-            f"Allowed: {_SCRATCH / _MB:.0f} MB + {_SCRATCH_A_PLACE} bytes x queries x k. Kept: what the "
-            "allocator had not given back in the end.",
+            f"Allowed: {_SCRATCH / _MB:.0f} MB + {_SCRATCH_A_PLACE} bytes x queries x k.",
             table(
-                ["search", "result, MB", "scratch, MB", "allowed, MB", "scratch / allowed", "kept, MB"],
+                ["search", "result, MB", "scratch, MB", "allowed, MB", "scratch / allowed"],
                 [_scratch_line(cell) for cell in result["scratch"]],
             ),
         ]
@@ -243,7 +240,6 @@ def _scratch_line(cell: dict[str, Any]) -> list[str]:
         f"{kind}, {cell['n_items']:,} x {cell['d']}{items}, {cell['n_queries']} queries, k={cell['k']:,}",
         *(number(cell[name] / _MB) for name in ("result_bytes", "scratch_bytes", "allowed_bytes")),
         number(cell["scratch_bytes"] / cell["allowed_bytes"]),
-        number(cell["kept_bytes"] / _MB),
     ]
 
 
