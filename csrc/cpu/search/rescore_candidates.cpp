@@ -26,8 +26,8 @@ void rescore_candidates(const ItemTable& table, CanonicalSum canonical, const Ke
     c->sort_by_position();
     n_entries += c->n_scanned();
   }
-  // Where a panel is asked for by several entries all of its items are had back together.
-  const bool dense = n_entries > table.n_active() / 4;
+  // Reading a panel costs more than turning it: where most are read anyway all of their items are had back.
+  const bool dense = n_entries > table.n_active() / 16;
 
   // Runs of positions one after another: what several queries ask for is had back once.
   for (;;) {

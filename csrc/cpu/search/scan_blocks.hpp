@@ -1,0 +1,53 @@
+// The scan of a table's blocks for several queries together, and how far each query has come.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "gpurec/order.hpp"
+#include "search/candidates.hpp"
+#include "table/aligned.hpp"
+#include "table/item_table.hpp"
+
+namespace gpurec::cpu {
+
+// A threshold proved by one thread and read by the others: it may lag, it never leads.
+class SharedTau {
+ public:
+  float load() const { return score_of_monotone(bits_.load(std::memory_order_relaxed)); }
+  void raise_to(float tau) {
+    const std::uint32_t bits = monotone_u32(tau) + (GPUREC_PLANTED(threshold_shared_leads) ? 1 : 0);
+    std::uint32_t now = bits_.load(std::memory_order_relaxed);
+    while (now < bits && !bits_.compare_exchange_weak(now, bits, std::memory_order_relaxed)) {
+    }
+  }
+
+ private:
+  std::atomic<std::uint32_t> bits_{monotone_u32(-std::numeric_limits<float>::infinity())};
+};
+
+// One query's progress through some blocks of a table; `index` is its place among the filters' queries.
+struct Progress {
+  Progress(const ItemTable& table, std::int64_t index, const float* query, std::int64_t k, CanonicalSum canonical,
+           const Kernels& kernels)
+      : index(index), query(query), candidates(table, table.n_active(), canonical, kernels, query, k) {}
+
+  // Scores the item at a position canonically, where there is one; `item` has room for it.
+  void offer_canonical(const ItemTable& table, std::uint32_t position, std::vector<float>& item) {
+    if (position == kNowhere) return;
+    table.copy_item(position, item.data());
+    candidates.offer_exact(table.row_at(position), candidates.score(item.data()));
+  }
+
+  std::int64_t index;
+  const float* query;
+  Candidates candidates;
+  SharedTau* shared = nullptr;
+};
+
+// Scans blocks first, first + step, ... of a table for a group of queries.
+void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels,
+                 const std::vector<Progress*>& group, std::size_t first, std::size_t step);
+
+}  // namespace gpurec::cpu
