@@ -121,11 +121,14 @@ class Candidates {
   // Every entry has its score: the list becomes keys.
   void settled() {
     stats_.rescored += n_scanned_;
-    exact_.reserve(exact_.size() + std::size_t(n_scanned_));
+    items_->rows_at(positions_.data(), n_scanned_, positions_.data());
+    std::size_t n_exact = exact_.size();
+    exact_.resize(n_exact + std::size_t(n_scanned_));
     for (std::size_t i = 0; i < std::size_t(n_scanned_); ++i) {
-      if (!is_finite(values_[i])) continue;  // only where a mapped file's norms are not those of its items
-      exact_.push_back(order_key(values_[i], items_->row_at(positions_[i])));
+      exact_[n_exact] = order_key(values_[i], positions_[i]);
+      n_exact += is_finite(values_[i]);  // always, unless a mapped file's norms are not those of its items
     }
+    exact_.resize(n_exact);
     n_scanned_ = 0;
   }
 
@@ -136,23 +139,27 @@ class Candidates {
       exact_.erase(std::remove_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key < least; }),
                    exact_.end());
     }
-    const std::int64_t found = std::min<std::int64_t>(k_, std::int64_t(exact_.size()));
-    if (found < std::int64_t(exact_.size())) {
-      std::nth_element(exact_.begin(), exact_.begin() + found, exact_.end(), std::greater<std::uint64_t>());
+    const auto k = std::size_t(std::min<std::int64_t>(k_, std::int64_t(exact_.size())));
+    if (exact_.size() > k + k / 2) {  // a few more are quicker sorted than told apart
+      std::nth_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k), exact_.end(), std::greater<std::uint64_t>());
+      const float last = score_of_key(*std::min_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k)));
+      count_ties(k, last);
+      exact_.resize(k);
     }
-    if (found == k_) {
-      const float last = score_of_key(*std::min_element(exact_.begin(), exact_.begin() + found));
-      for (std::size_t i = std::size_t(found); i < exact_.size(); ++i) {
-        stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
-      }
-    }
-    exact_.resize(std::size_t(found));
     sort_keys(exact_);
+    if (exact_.size() > k) {
+      count_ties(k, score_of_key(exact_[k - 1]));
+      exact_.resize(k);
+    }
     return exact_;
   }
 
  private:
   static constexpr std::int64_t kRoom = 32;
+
+  void count_ties(std::size_t first, float last) {
+    for (std::size_t i = first; i < exact_.size(); ++i) stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
+  }
 
   // Room for one more tile; lists grow as they fill, since k may be as large as the table.
   void grow() {
@@ -232,7 +239,7 @@ class Candidates {
   void cut_exact() {
     if (std::int64_t(exact_.size()) < k_) return;
     const float last = score_of_key(last_exact_key());
-    for (std::size_t i = std::size_t(k_); i < exact_.size(); ++i) stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
+    count_ties(std::size_t(k_), last);
     exact_.resize(std::size_t(k_));
     raise_to(last);
   }

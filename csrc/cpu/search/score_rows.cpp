@@ -26,6 +26,9 @@ class Rows final : public ItemSource {
   std::int64_t d() const override { return rows_.cols; }
   Metric metric() const override { return metric_; }
   std::int64_t row_at(std::uint32_t position) const override { return position; }
+  void rows_at(const std::uint32_t* positions, std::int64_t n, std::uint32_t* rows) const override {
+    std::copy_n(positions, n, rows);
+  }
   double norm_at(std::uint32_t position) const override {
     const float* x = rows_.row(position);
     return norm_upper(kernels_.dot64(x, x, d()), d());

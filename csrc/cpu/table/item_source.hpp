@@ -12,6 +12,8 @@ class ItemSource {
   virtual std::int64_t d() const = 0;
   virtual Metric metric() const = 0;
   virtual std::int64_t row_at(std::uint32_t position) const = 0;
+  // The same for n positions: one call where a list is long.
+  virtual void rows_at(const std::uint32_t* positions, std::int64_t n, std::uint32_t* rows) const = 0;
   virtual double norm_at(std::uint32_t position) const = 0;  // an upper bound
   virtual void copy_item(std::uint32_t position, float* out) const = 0;
 };

@@ -55,6 +55,9 @@ class ItemTable final : public ItemSource {
     const Part& part = part_of(position);
     return part.segment->row_of[position - part.base];
   }
+  void rows_at(const std::uint32_t* positions, std::int64_t n, std::uint32_t* rows) const override {
+    for (std::int64_t i = 0; i < n; ++i) rows[i] = std::uint32_t(row_at(positions[i]));
+  }
   double norm_at(std::uint32_t position) const override {
     const Part& part = part_of(position);
     return double(part.segment->norms[position - part.base]);
