@@ -29,35 +29,24 @@ std::int64_t find_above_avx2(const float* values, std::int64_t from, std::int64_
 
 namespace {
 
-// Floats as signed integers in the same order (-0 below +0); the map is its own inverse.
-inline __m256i ordered(__m256i bits) {
-  return _mm256_xor_si256(bits, _mm256_srli_epi32(_mm256_srai_epi32(bits, 31), 1));
-}
-inline std::int32_t ordered(std::int32_t bits) { return bits ^ std::int32_t(std::uint32_t(bits >> 31) >> 1); }
-
-inline std::int64_t count_at_least(const float* values, std::int64_t n, std::int32_t pivot) {
-  const __m256i below = _mm256_set1_epi32(pivot - 1);  // pivot is above the smallest value
+std::int64_t count_at_least(const float* values, std::int64_t n, float pivot) {
+  const __m256 p = _mm256_set1_ps(pivot);
   __m256i counts = _mm256_setzero_si256();
   std::int64_t i = 0;
   for (; i + 8 <= n; i += 8) {
-    const __m256i x = ordered(_mm256_castps_si256(_mm256_loadu_ps(values + i)));
-    counts = _mm256_sub_epi32(counts, _mm256_cmpgt_epi32(x, below));
+    const __m256 reach = _mm256_cmp_ps(_mm256_loadu_ps(values + i), p, _CMP_GE_OQ);
+    counts = _mm256_sub_epi32(counts, _mm256_castps_si256(reach));
   }
   alignas(32) std::int32_t lanes[8];
   _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), counts);
   std::int64_t count = 0;
   for (const std::int32_t lane : lanes) count += lane;
-  for (; i < n; ++i) {
-    std::int32_t bits;
-    __builtin_memcpy(&bits, values + i, sizeof bits);
-    count += ordered(bits) >= pivot;
-  }
+  for (; i < n; ++i) count += values[i] >= pivot;
   return count;
 }
 
 }  // namespace
 
-// Halves the range of the answer's bits until few more values than wanted reach its lower end.
 float near_kth_largest_avx2(const float* values, std::int64_t n, std::int64_t k) {
   float smallest = values[0];
   float largest = values[0];
@@ -65,25 +54,7 @@ float near_kth_largest_avx2(const float* values, std::int64_t n, std::int64_t k)
     smallest = values[i] < smallest ? values[i] : smallest;
     largest = values[i] > largest ? values[i] : largest;
   }
-  std::int32_t low, high;
-  __builtin_memcpy(&low, &smallest, sizeof low);
-  __builtin_memcpy(&high, &largest, sizeof high);
-  low = ordered(low);
-  high = ordered(high);
-  while (low < high) {  // the k-th largest lies in [low, high]
-    const std::int32_t middle = std::int32_t((std::int64_t(low) + high + 1) >> 1);
-    const std::int64_t count = count_at_least(values, n, middle);
-    if (count >= k) {
-      low = middle;
-      if (count <= k + k / 32) break;
-    } else {
-      high = middle - 1;
-    }
-  }
-  low = ordered(low);
-  float result;
-  __builtin_memcpy(&result, &low, sizeof result);
-  return result;
+  return halve_to_kth_largest(values, n, k, smallest, largest, count_at_least);
 }
 
 std::int64_t keep_above_avx2(float* values, std::uint32_t* positions, std::int64_t n, float threshold) {

@@ -30,53 +30,44 @@ std::int64_t find_above_avx512(const float* values, std::int64_t from, std::int6
 
 namespace {
 
-// Floats as signed integers in the same order (-0 below +0); the map is its own inverse.
-inline __m512i ordered(__m512i bits) {
-  return _mm512_xor_si512(bits, _mm512_srli_epi32(_mm512_srai_epi32(bits, 31), 1));
-}
-inline std::int32_t ordered(std::int32_t bits) { return bits ^ std::int32_t(std::uint32_t(bits >> 31) >> 1); }
-
 inline __mmask16 first_lanes(std::int64_t n) { return n >= 16 ? __mmask16(0xffff) : __mmask16((1u << n) - 1); }
 
-inline std::int64_t count_at_least(const float* values, std::int64_t n, std::int32_t pivot) {
-  const __m512i p = _mm512_set1_epi32(pivot);
-  std::int64_t count = 0;
-  for (std::int64_t i = 0; i < n; i += 16) {
-    const __mmask16 lanes = first_lanes(n - i);
-    const __m512i x = ordered(_mm512_maskz_loadu_epi32(lanes, values + i));
-    count += __builtin_popcount(_mm512_mask_cmpge_epi32_mask(lanes, x, p));
+std::int64_t count_at_least(const float* values, std::int64_t n, float pivot) {
+  const __m512 p = _mm512_set1_ps(pivot);
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512i counts[4];
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; ++v) counts[v] = _mm512_setzero_si512();
+  std::int64_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) {
+      const __mmask16 reach = _mm512_cmp_ps_mask(_mm512_loadu_ps(values + i + 16 * v), p, _CMP_GE_OQ);
+      counts[v] = _mm512_mask_add_epi32(counts[v], reach, counts[v], one);
+    }
   }
-  return count;
+  for (; i < n; i += 16) {
+    const __mmask16 lanes = first_lanes(n - i);
+    const __mmask16 reach = _mm512_mask_cmp_ps_mask(lanes, _mm512_maskz_loadu_ps(lanes, values + i), p, _CMP_GE_OQ);
+    counts[0] = _mm512_mask_add_epi32(counts[0], reach, counts[0], one);
+  }
+  return _mm512_reduce_add_epi32(
+      _mm512_add_epi32(_mm512_add_epi32(counts[0], counts[1]), _mm512_add_epi32(counts[2], counts[3])));
 }
 
 }  // namespace
 
-// Halves the range of the answer's bits until few more values than wanted reach its lower end.
 float near_kth_largest_avx512(const float* values, std::int64_t n, std::int64_t k) {
-  __m512i smallest = _mm512_set1_epi32(0x7fffffff);
-  __m512i largest = _mm512_set1_epi32(-0x7fffffff - 1);
+  __m512 smallest = _mm512_set1_ps(values[0]);
+  __m512 largest = smallest;
   for (std::int64_t i = 0; i < n; i += 16) {
     const __mmask16 lanes = first_lanes(n - i);
-    const __m512i x = ordered(_mm512_maskz_loadu_epi32(lanes, values + i));
-    smallest = _mm512_mask_min_epi32(smallest, lanes, smallest, x);
-    largest = _mm512_mask_max_epi32(largest, lanes, largest, x);
+    const __m512 x = _mm512_maskz_loadu_ps(lanes, values + i);
+    smallest = _mm512_mask_min_ps(smallest, lanes, smallest, x);
+    largest = _mm512_mask_max_ps(largest, lanes, largest, x);
   }
-  std::int32_t low = _mm512_reduce_min_epi32(smallest);
-  std::int32_t high = _mm512_reduce_max_epi32(largest);
-  while (low < high) {  // the k-th largest lies in [low, high]
-    const std::int32_t middle = std::int32_t((std::int64_t(low) + high + 1) >> 1);
-    const std::int64_t count = count_at_least(values, n, middle);
-    if (count >= k) {
-      low = middle;
-      if (count <= k + k / 32) break;
-    } else {
-      high = middle - 1;
-    }
-  }
-  low = ordered(low);
-  float result;
-  __builtin_memcpy(&result, &low, sizeof result);
-  return result;
+  return halve_to_kth_largest(values, n, k, _mm512_reduce_min_ps(smallest), _mm512_reduce_max_ps(largest),
+                              count_at_least);
 }
 
 std::int64_t keep_above_avx512(float* values, std::uint32_t* positions, std::int64_t n, float threshold) {

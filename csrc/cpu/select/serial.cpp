@@ -2,10 +2,37 @@
 #include "select.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <vector>
 
 namespace gpurec::cpu {
+
+float halve_to_kth_largest(const float* values, std::int64_t n, std::int64_t k, float smallest, float largest,
+                           std::int64_t (*count_at_least)(const float*, std::int64_t, float)) {
+  std::int32_t low, high;
+  std::memcpy(&low, &smallest, sizeof low);
+  std::memcpy(&high, &largest, sizeof high);
+  low = ordered_bits(low);
+  high = ordered_bits(high);
+  while (low < high) {  // the k-th largest lies in [low, high]
+    const std::int32_t middle = std::int32_t((std::int64_t(low) + high + 1) >> 1);
+    const std::int32_t bits = ordered_bits(middle);
+    float pivot;
+    std::memcpy(&pivot, &bits, sizeof pivot);
+    const std::int64_t count = count_at_least(values, n, pivot);
+    if (count >= k) {
+      low = middle;
+      if (count <= k + k / 32) break;
+    } else {
+      high = middle - 1;
+    }
+  }
+  low = ordered_bits(low);
+  float result;
+  std::memcpy(&result, &low, sizeof result);
+  return result;
+}
 
 std::int64_t find_above_serial(const float* values, std::int64_t from, std::int64_t n, float threshold) {
   while (from < n && !(values[from] > threshold)) ++from;
