@@ -54,21 +54,36 @@ void ItemTable::add_segment(std::shared_ptr<const ItemSegment> segment) {
 
 std::shared_ptr<const ItemSegment> ItemTable::merged(std::size_t first_part, const Kernels& kernels,
                                                      int n_threads) const {
-  std::vector<std::uint32_t> positions, rows;
+  struct Panel {
+    const float* data;
+    std::uint32_t lanes;  // a bit for each item that lives
+    std::int64_t first;   // of those items among all
+  };
+  std::vector<Panel> panels;
+  std::vector<std::uint32_t> rows;
   for (std::size_t i = first_part; i < parts_.size(); ++i) {
     const Part& part = parts_[i];
-    for (std::int64_t at = 0; at < part.segment->n; ++at) {
-      if (part.dead != nullptr && (*part.dead)[std::size_t(at / 64)] >> (at % 64) & 1) continue;
-      positions.push_back(part.base + std::uint32_t(at));
-      rows.push_back(part.segment->row_of[at]);
+    for (std::int64_t at = 0; at < part.segment->n; at += kPanelItems) {
+      std::uint32_t lanes = (1u << std::min<std::int64_t>(kPanelItems, part.segment->n - at)) - 1;
+      if (part.dead != nullptr) lanes &= ~std::uint32_t((*part.dead)[std::size_t(at / 64)] >> (at % 64));
+      panels.push_back({part.segment->panel_of(at), lanes, std::int64_t(rows.size())});
+      for (; lanes != 0; lanes &= lanes - 1) rows.push_back(part.segment->row_of[at + __builtin_ctz(lanes)]);
     }
   }
-  const std::int64_t n = std::int64_t(rows.size());
+  const auto n = std::int64_t(rows.size());
   AlignedFloats items(n * d_);
-  constexpr std::int64_t kItemsPerTask = 4096;
-  parallel_for(n_threads, (n + kItemsPerTask - 1) / kItemsPerTask, [&](std::int64_t task) {
-    const std::int64_t end = std::min(n, (task + 1) * kItemsPerTask);
-    for (std::int64_t i = task * kItemsPerTask; i < end; ++i) copy_item(positions[std::size_t(i)], items.data() + i * d_);
+  constexpr std::int64_t kPanelsPerTask = 256;
+  const auto n_panels = std::int64_t(panels.size());
+  parallel_for(n_threads, (n_panels + kPanelsPerTask - 1) / kPanelsPerTask, [&](std::int64_t task) {
+    std::vector<float> unpacked(std::size_t(kPanelItems * d_));
+    for (std::int64_t p = task * kPanelsPerTask; p < std::min(n_panels, (task + 1) * kPanelsPerTask); ++p) {
+      const Panel& panel = panels[std::size_t(p)];
+      kernels.unpack_panel(panel.data, d_, unpacked.data());
+      float* item = items.data() + panel.first * d_;
+      for (std::uint32_t lanes = panel.lanes; lanes != 0; lanes &= lanes - 1, item += d_) {
+        std::copy_n(unpacked.data() + __builtin_ctz(lanes) * d_, d_, item);
+      }
+    }
   });
   return build_segment({items.data(), n, d_, d_}, rows.data(), metric_, kernels, n_threads);
 }
