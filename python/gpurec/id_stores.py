@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import as_numpy, is_foreign
+
 __all__ = ["AnyIds", "IntegerIds", "distinct_ids", "id_at", "plain_ids", "same_ids"]
 
 
@@ -157,6 +159,8 @@ def plain_ids(ids: Any) -> np.ndarray | list[Any]:
     """Ids as an int64 array where every one is an integer that fits, else as a list of Python objects."""
     if isinstance(ids, (str, bytes)):
         raise TypeError(f"[ids] expected a sequence of ids, got the single id {ids!r}; do: [{ids!r}]")
+    if is_foreign(ids):
+        ids = as_numpy(ids, "ids", "ids")
     if isinstance(ids, np.ndarray):
         if ids.ndim != 1:
             raise ValueError(f"[ids] expected one dimension, got shape {ids.shape}; do: ids.ravel()")

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import as_numpy
 from .errors import UnknownIdError
 from .id_stores import AnyIds, IntegerIds, distinct_ids, id_at, plain_ids, same_ids
+from .tables import Tabular, ranks
 
 __all__ = ["IdMap", "Matches", "TopK"]
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(Tabular):
     """The best k candidates of each query, best first.
 
     Attributes
@@ -30,11 +32,20 @@ class TopK:
         External ids where the index has them (None in the missing places of an object array,
         otherwise unspecified: look at `rows`).
 
+    Notes
+    -----
+    Rows and scores are arrays of the library that the queries came in, see docs/arrays.md. As a table
+    (`to_dicts`, `to_polars`, `to_pandas`) the answer has the columns `query` (its place among the queries),
+    `row`, or `item_id` where there are ids, `score` and `rank` (1 is the best); missing places are left out.
+
     Examples
     --------
     >>> import gpurec, numpy as np
-    >>> gpurec.top_k(np.float32([[0.5, 2.0, 1.0]]), k=2).rows.tolist()
+    >>> found = gpurec.top_k(np.float32([[0.5, 2.0, 1.0]]), k=2)
+    >>> found.rows.tolist()
     [[1, 2]]
+    >>> found.to_dicts()[0]
+    {'query': 0, 'row': 1, 'score': 2.0, 'rank': 1}
     """
 
     rows: Any
@@ -49,6 +60,17 @@ class TopK:
         """
         return self
 
+    def _table(self) -> dict[str, np.ndarray]:
+        rows, scores = as_numpy(self.rows, "rows", "table"), as_numpy(self.scores, "scores", "table")
+        query, place = np.nonzero(rows >= 0)
+        ids = None if self.ids is None else self.ids[query, place]
+        return {
+            "query": query,
+            **_item_column(rows[query, place], ids),
+            "score": scores[query, place],
+            "rank": place + 1,
+        }
+
     def __iter__(self) -> Iterator[Any]:  # rows, scores = index.search(...)
         yield self.rows
         yield self.scores
@@ -58,7 +80,7 @@ class TopK:
 
 
 @dataclass(frozen=True)
-class Matches:
+class Matches(Tabular):
     """All items that reach a threshold, query by query, best first.
 
     Attributes
@@ -74,6 +96,10 @@ class Matches:
     ids : array of shape (n_matches,) or None
         External ids where the index has them.
 
+    Notes
+    -----
+    Arrays of a library and tables as of `TopK`.
+
     Examples
     --------
     >>> import gpurec
@@ -87,8 +113,25 @@ class Matches:
     version: int | None = None
     ids: Any = None
 
+    def _table(self) -> dict[str, np.ndarray]:
+        names = ("indptr", "rows", "scores")
+        indptr, rows, scores = (as_numpy(getattr(self, name), name, "table") for name in names)
+        return {
+            "query": np.repeat(np.arange(len(self)), np.diff(indptr)),
+            **_item_column(rows, self.ids),
+            "score": scores,
+            "rank": ranks(indptr),
+        }
+
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+
+def _item_column(rows: np.ndarray, ids: np.ndarray | None) -> dict[str, np.ndarray]:
+    if ids is None:
+        return {"row": rows}
+    plain = plain_ids(ids)
+    return {"item_id": plain if isinstance(plain, np.ndarray) else ids}
 
 
 class IdMap:

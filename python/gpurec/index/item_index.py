@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import config
+from ..arrays import for_caller
 from ..backends import Backend, Filters, select, strict_floats
 from ..errors import UnknownIdError
 from ..ops.arguments import as_k, as_matrix, as_metric, as_precision, as_rows, as_threshold, check_result_size
@@ -191,11 +192,13 @@ class ItemIndex(IndexChanges):
         """
         now = self._now
         q = as_matrix(queries, "queries", "search", n_columns=now.index.d - now.boosted)
-        return self._top_k(now, now.queries(q), k, exclude=exclude, allow=allow, deny=deny, hint=hint)
+        prepared = now.queries(q)
+        return self._top_k(now, queries, prepared, k, exclude=exclude, allow=allow, deny=deny, hint=hint)
 
     def _top_k(
         self,
         now: IndexVersion,
+        caller: Any,
         prepared: np.ndarray,
         k: int,
         *,
@@ -210,7 +213,9 @@ class ItemIndex(IndexChanges):
         filters = as_filters(len(prepared), now.n_rows, exclude, allow, deny, op="search")
         hints = as_hint(hint, len(prepared), now.n_rows, op="search")
         rows, scores = now.backend.search(now.index, prepared, k, filters, hints, stats)
-        return TopK(rows, scores, now.number, self._ids_of(rows))
+        found_ids = self._ids_of(rows)
+        rows, scores = for_caller(caller, rows, scores)
+        return TopK(rows, scores, now.number, found_ids)
 
     @strict_floats()
     def search_above(
@@ -264,8 +269,9 @@ class ItemIndex(IndexChanges):
                 f"[search_above] expected at most {most} matches in all, got more; raise the threshold, give "
                 "max_results, or set GPUREC_MAX_RESULT_BYTES"
             ) from None
-        indptr, rows, scores = found
-        return Matches(indptr, rows, scores, now.number, self._ids_of(rows))
+        found_ids = self._ids_of(found[1])
+        indptr, rows, scores = for_caller(queries, *found)
+        return Matches(indptr, rows, scores, now.number, found_ids)
 
     @strict_floats()
     def search_ids(
@@ -316,7 +322,7 @@ class ItemIndex(IndexChanges):
             exclude = (np.arange(len(rows) + 1), rows)
         d = now.index.d - now.boosted
         return self._top_k(
-            now, now.queries(items[:, :d], prepared=True), k, exclude=exclude, allow=allow, deny=deny
+            now, ids, now.queries(items[:, :d], prepared=True), k, exclude=exclude, allow=allow, deny=deny
         )
 
     def get(self, rows: Any) -> np.ndarray:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import import_extra
+from ..tables import Tabular, ranks
 from ..types import IdMap, TopK
 
 __all__ = ["Recommendations"]
 
 
-class Recommendations:
+class Recommendations(Tabular):
     """The best items of each user, best first, in external ids. A user with fewer than k has fewer rows.
 
     Attributes
@@ -76,7 +76,7 @@ class Recommendations:
     @property
     def ranks(self) -> np.ndarray:
         """Place of each row in its user's list, int64 (n_rows,); the best is 1."""
-        return np.arange(len(self.scores)) - np.repeat(self.indptr[:-1], self._lengths) + 1
+        return ranks(self.indptr)
 
     @property
     def _lengths(self) -> np.ndarray:
@@ -93,22 +93,6 @@ class Recommendations:
             table["source"] = np.repeat(self.sources, self._lengths)
         return table
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The table as one dictionary a row, of plain Python values."""
-        table = self._table()
-        return [dict(zip(table, row)) for row in zip(*(column.tolist() for column in table.values()))]
-
-    def to_polars(self) -> Any:
-        """The table as a polars DataFrame (extra `data`); ids of mixed types become an Object column."""
-        polars = import_extra("polars", "data")
-        return polars.DataFrame(
-            {name: _series(polars, name, values) for name, values in self._table().items()}
-        )
-
-    def to_pandas(self) -> Any:
-        """The table as a pandas DataFrame (`pip install pandas`)."""
-        return import_extra("pandas", "test").DataFrame(self._table())
-
     def __iter__(self) -> Iterator[tuple[Any, list[tuple[Any, float]]]]:
         """Each user with the list of (item id, score); the list is empty where nothing was permitted."""
         pairs = list(zip(self.item_ids.tolist(), self.scores.tolist()))
@@ -123,13 +107,3 @@ class Recommendations:
     def __repr__(self) -> str:
         asked = self.columns[0].removesuffix("_id")
         return f"Recommendations({len(self.scores)} rows for {len(self)} {asked}s)"
-
-
-def _series(polars: Any, name: str, values: np.ndarray) -> Any:
-    if values.dtype != object:
-        return polars.Series(name, values)
-    as_list = values.tolist()
-    # A column of one type would turn the ids 1 and "1" into the same text.
-    kinds = set(map(type, as_list))
-    plain = len(kinds) == 1 and kinds <= {int, float, str, bool, bytes}
-    return polars.Series(name, as_list, dtype=None if plain else polars.Object)

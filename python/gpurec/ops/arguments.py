@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import config
+from ..arrays import as_numpy, widened_bfloat16
 from ..backends import METRICS, first_invalid_row
 
 __all__ = [
@@ -32,11 +33,11 @@ def as_float32(x: Any, name: str, op: str) -> np.ndarray:
     TypeError
         If the dtype is bool, complex, object or text.
     """
-    array = np.asarray(x)
+    array = as_numpy(x, name, op)
     if array.dtype == np.float32:
         return array
     if array.dtype.name == "bfloat16":  # an extension type of other packages: the upper half of a float32
-        return (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return widened_bfloat16(array.view(np.uint16))
     if array.dtype.kind not in "fiu":
         raise TypeError(f"[{op}] expected {name} of a float or integer dtype, got {array.dtype}")
     with np.errstate(over="ignore", under="ignore"):  # an overflow becomes infinity, and that is reported
@@ -104,7 +105,7 @@ def as_precision(precision: Any, op: str) -> str:
 
 def as_rows(rows: Any, n_rows: int, op: str, *, distinct: bool = False) -> np.ndarray:
     """Rows of a table as int64 in one dimension, each once where asked."""
-    wanted = np.atleast_1d(np.asarray(rows))
+    wanted = np.atleast_1d(as_numpy(rows, "rows", op))
     if wanted.size == 0:
         return np.empty(0, np.int64)
     if wanted.ndim != 1 or wanted.dtype.kind not in "iu":

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_numpy
 from ..backends import NO_FILTERS, Filters, RowSets
 
 __all__ = ["as_filters", "as_hint", "filters_of", "with_denied"]
@@ -82,7 +83,11 @@ def as_hint(hint: Any, n_queries: int, n_items: int, *, op: str) -> RowSets | No
 
 
 def _is_sparse(x: Any) -> bool:
-    return hasattr(x, "tocsr") and hasattr(x, "shape")
+    return (hasattr(x, "tocsr") and hasattr(x, "shape")) or _is_sparse_tensor(x)
+
+
+def _is_sparse_tensor(x: Any) -> bool:  # of PyTorch
+    return hasattr(x, "to_sparse_csr") and "sparse" in str(x.layout)
 
 
 def _is_shared(x: Any) -> bool:
@@ -94,7 +99,7 @@ def _is_shared(x: Any) -> bool:
 
 def _rows(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
     """Item rows as int64 without the -1s."""
-    rows = np.asarray(x)
+    rows = as_numpy(x, name, op)
     if rows.ndim != 1:
         raise ValueError(f"[{op}] expected {name} rows in one dimension, got {rows.ndim}")
     if rows.size == 0:
@@ -110,7 +115,7 @@ def _rows(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
 
 
 def _mask(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
-    array = np.asarray(x)
+    array = as_numpy(x, name, op)
     if array.dtype == np.bool_:
         if array.shape != (n_items,):
             raise ValueError(f"[{op}] expected a boolean {name} of shape ({n_items},), got {array.shape}")
@@ -124,8 +129,11 @@ def _per_query(x: Any, n_queries: int, n_items: int, name: str, op: str) -> RowS
     if _is_sparse(x):
         if tuple(x.shape) != (n_queries, n_items):
             raise ValueError(
-                f"[{op}] expected a sparse {name} of shape ({n_queries}, {n_items}), got {x.shape}"
+                f"[{op}] expected a sparse {name} of shape ({n_queries}, {n_items}), got {tuple(x.shape)}"
             )
+        if _is_sparse_tensor(x):
+            csr = x.detach().to_sparse_csr()
+            return _row_sets(csr.crow_indices(), csr.col_indices(), n_queries, n_items, name, op)
         csr = x.tocsr()
         return _row_sets(csr.indptr, csr.indices, n_queries, n_items, name, op)
     if isinstance(x, tuple):
@@ -150,7 +158,7 @@ def _per_query(x: Any, n_queries: int, n_items: int, name: str, op: str) -> RowS
 
 
 def _sets_and_which(sets: list, which: Any, n_queries: int, n_items: int, name: str, op: str) -> RowSets:
-    chosen = np.asarray(which)
+    chosen = as_numpy(which, name, op)
     if chosen.shape != (n_queries,) or (chosen.size and chosen.dtype.kind not in "iu"):
         raise ValueError(f"[{op}] expected {name}'s which as {n_queries} integers, got shape {chosen.shape}")
     chosen = chosen.astype(np.int64)
@@ -168,8 +176,7 @@ def _from_lists(sets: list, n_items: int, name: str, op: str) -> RowSets:
 
 
 def _row_sets(indptr: Any, indices: Any, n_queries: int, n_items: int, name: str, op: str) -> RowSets:
-    ends = np.asarray(indptr)
-    rows = np.asarray(indices)
+    ends, rows = as_numpy(indptr, name, op), as_numpy(indices, name, op)
     if ends.ndim != 1 or rows.ndim != 1 or ends.dtype.kind not in "iu":
         raise TypeError(f"[{op}] expected {name} as (indptr, indices), two integer arrays")
     if len(ends) != n_queries + 1:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_numpy, for_caller, is_foreign
 from ..backends import Backend, select, strict_floats
 from .arguments import as_matrix
 
@@ -13,9 +14,7 @@ __all__ = ["score"]
 
 
 @strict_floats()
-def score(
-    queries: Any, items: Any, *, out: np.ndarray | None = None, backend: str | Backend | None = None
-) -> np.ndarray:
+def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend | None = None) -> Any:
     """Dot product of every query with every item.
 
     Parameters
@@ -24,20 +23,21 @@ def score(
         Floats or integers; finite.
     items : array, shape (n_items, d)
     out : float32 array, shape (n_queries, n_items), C order, optional
-        Written and returned instead of a new array.
+        Written and returned instead of a new array; of NumPy, or of a library that shares memory with it.
     backend : str or Backend, optional
         See `gpurec.backends.select`.
 
     Returns
     -------
     float32 array, shape (n_queries, n_items)
+        Of the library that `queries` came in.
 
     Raises
     ------
     ValueError
         If shapes do not fit or a value is not finite.
     TypeError
-        If a dtype is not one of numbers, or `out` is not float32.
+        If a dtype is not one of numbers, `out` is not float32, or an array lies on a device.
 
     Notes
     -----
@@ -56,15 +56,19 @@ def score(
     q = as_matrix(queries, "queries", "score", n_columns=x.shape[1])
     result = as_out(out, (len(q), len(x)), "score")
     select(backend).score(q, x, result)
-    return result
+    return for_caller(queries, result)[0] if out is None else out
 
 
-def as_out(out: np.ndarray | None, shape: tuple[int, int], op: str) -> np.ndarray:
-    """The caller's result array, checked, or a new one."""
+def as_out(out: Any, shape: tuple[int, int], op: str) -> np.ndarray:
+    """The caller's result array as NumPy's, checked, or a new one."""
     if out is None:
         return np.empty(shape, np.float32)
+    if is_foreign(out):
+        out = as_numpy(out, "out", op, shared=True)
     if not isinstance(out, np.ndarray) or out.dtype != np.float32:
-        raise TypeError(f"[{op}] expected out as a float32 NumPy array")
+        raise TypeError(
+            f"[{op}] expected out as a float32 array of NumPy, or one that shares its memory with NumPy"
+        )
     if out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError(
             f"[{op}] expected a writeable out of shape {shape} in C order, got shape {out.shape}"

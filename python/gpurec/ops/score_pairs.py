@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from ..arrays import for_caller
 from ..backends import Backend, select, strict_floats
 from .arguments import as_matrix, as_metric
 
@@ -15,7 +14,7 @@ __all__ = ["score_pairs"]
 @strict_floats()
 def score_pairs(
     queries: Any, items: Any, *, metric: str = "dot", backend: str | Backend | None = None
-) -> np.ndarray:
+) -> Any:
     """Canonical score of row i of `queries` with row i of `items`.
 
     Parameters
@@ -30,13 +29,14 @@ def score_pairs(
     -------
     float32 array, shape (n,)
         Bit for bit the scores that `score_top_k` gives these pairs; beyond float32's range they are infinite.
+        Of the library that `queries` came in.
 
     Raises
     ------
     ValueError
         If shapes differ or a value is not finite.
     TypeError
-        If a dtype is not one of numbers.
+        If a dtype is not one of numbers, or an array lies on a device.
 
     Examples
     --------
@@ -48,4 +48,4 @@ def score_pairs(
     q = as_matrix(queries, "queries", "score_pairs", n_columns=x.shape[1])
     if len(q) != len(x):
         raise ValueError(f"[score_pairs] expected as many queries as items, got {len(q)} and {len(x)}")
-    return select(backend).score_pairs(q, x, metric)
+    return for_caller(queries, select(backend).score_pairs(q, x, metric))[0]

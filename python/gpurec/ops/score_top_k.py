@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arrays import for_caller
 from ..backends import Backend, select, strict_floats
 from ..types import TopK
 from .arguments import as_k, as_matrix, as_metric, as_precision, check_finite, check_result_size
@@ -56,6 +57,7 @@ def score_top_k(
     -------
     TopK
         `rows` int64 and `scores` float32, both (n_queries, k); missing places are row -1, score -inf.
+        Arrays of the library that `queries` came in.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def score_top_k(
         If k < 1, shapes do not fit, a value is not finite, a filter row is out of range, or the result would
         exceed the byte limit.
     TypeError
-        If a dtype is not one of numbers.
+        If a dtype is not one of numbers, or an array lies on a device.
 
     Notes
     -----
@@ -89,4 +91,4 @@ def score_top_k(
     except FloatingPointError:
         check_finite(x, "items", "score_top_k")
         raise
-    return TopK(rows, scores)
+    return TopK(*for_caller(queries, rows, scores))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from ..arrays import for_caller
 from ..backends import Backend, select, strict_floats
 from .arguments import as_matrix, as_metric
 from .score import as_out
@@ -19,9 +18,9 @@ def similarity(
     b: Any = None,
     *,
     metric: str = "cosine",
-    out: np.ndarray | None = None,
+    out: Any = None,
     backend: str | Backend | None = None,
-) -> np.ndarray:
+) -> Any:
     """Similarity of every row of `a` with every row of `b` (of `a` itself where `b` is None).
 
     Parameters
@@ -38,13 +37,14 @@ def similarity(
     Returns
     -------
     float32 array, shape (n, m)
+        Of the library that `a` came in.
 
     Raises
     ------
     ValueError
         If shapes do not fit or a value is not finite.
     TypeError
-        If a dtype is not one of numbers.
+        If a dtype is not one of numbers, `out` is not float32, or an array lies on a device.
 
     Notes
     -----
@@ -61,4 +61,4 @@ def similarity(
     right = left if b is None else as_matrix(b, "b", "similarity", n_columns=left.shape[1])
     result = as_out(out, (len(left), len(right)), "similarity")
     select(backend).similarity(left, right, metric, result)
-    return result
+    return for_caller(a, result)[0] if out is None else out

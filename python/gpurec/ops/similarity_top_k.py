@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import for_caller
 from ..backends import Backend, RowSets, select, strict_floats
 from ..types import TopK
 from .arguments import as_k, as_matrix, as_metric, as_precision, as_rows, check_result_size
@@ -63,7 +64,7 @@ def similarity_top_k(
     -------
     TopK
         `rows` int64 and `scores` float32, both (n_rows, k), in the order in which rows were asked about;
-        missing places are row -1, score -inf.
+        missing places are row -1, score -inf. Arrays of the library that `items` came in.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def similarity_top_k(
         If k < 1, a shape does not fit, a value is not finite, a row is out of range, or the result would
         exceed the byte limit.
     TypeError
-        If a dtype is not one of numbers, or `rows` are not integers.
+        If a dtype is not one of numbers, `rows` are not integers, or an array lies on a device.
 
     Notes
     -----
@@ -97,7 +98,7 @@ def similarity_top_k(
     chosen = select(backend)
     at_once = max(1, min(_ROWS_AT_ONCE, _RESULT_BYTES_AT_ONCE // (12 * k)))
     if len(asked) <= at_once:
-        return TopK(*chosen.score_top_k(x[asked], x, k, metric, filters))
+        return TopK(*for_caller(items, *chosen.score_top_k(x[asked], x, k, metric, filters)))
     index = chosen.build_index(x, metric)
     best_rows = np.empty((len(asked), k), np.int64)
     best_scores = np.empty((len(asked), k), np.float32)
@@ -105,4 +106,4 @@ def similarity_top_k(
         batch = slice(first, min(first + at_once, len(asked)))
         found = chosen.search(index, x[asked[batch]], k, filters_of(filters, batch))
         best_rows[batch], best_scores[batch] = found
-    return TopK(best_rows, best_scores)
+    return TopK(*for_caller(items, best_rows, best_scores))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import as_numpy, for_caller
 from ..backends import Backend, select, strict_floats
 from ..types import TopK
 from .arguments import as_float32, as_k, check_result_size
@@ -29,13 +30,15 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
     -------
     TopK
         `rows` int64 and `scores` float32, both (n_queries, k); missing places are row -1, score -inf.
+        Arrays of the library that `scores` came in.
 
     Raises
     ------
     ValueError
         If k < 1, the shape does not fit, or the result would exceed the byte limit.
     TypeError
-        If the dtype is not float32 or narrower: rounding would merge scores that differ.
+        If the dtype is not float32 or narrower: rounding would merge scores that differ; or if they lie on
+        a device.
 
     Examples
     --------
@@ -45,7 +48,7 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
     ([[1, 2]], [[3.0, 3.0]])
     """
     k = as_k(k, "top_k")
-    given = np.asarray(scores)
+    given = as_numpy(scores, "scores", "top_k")
     if given.dtype.name not in ("float32", "float16", "bfloat16"):
         raise TypeError(
             f"[top_k] expected scores of float32 or float16, got {given.dtype}; round them yourself"
@@ -59,4 +62,4 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
         )
     check_result_size(len(matrix), k, "top_k")
     rows, best = select(backend).top_k(matrix, k)
-    return TopK(rows, best)
+    return TopK(*for_caller(scores, rows, best))
