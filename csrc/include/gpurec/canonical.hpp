@@ -6,6 +6,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "gpurec/planted.hpp"
 #include "gpurec/views.hpp"
@@ -59,21 +60,27 @@ inline void prepare_row(const float* x, std::int64_t d, Metric metric, float* ou
     for (std::int64_t i = 0; i < d; ++i) out[i] = x[i];
     return;
   }
-  double largest = 0.0;
+  // Finite floats without their signs are in the order of their bits, and integers are compared many at a time.
+  std::int32_t largest_bits = 0;
   bool constant = true;
   for (std::int64_t i = 0; i < d; ++i) {
-    largest = std::fmax(largest, std::fabs(double(x[i])));
-    constant = constant && x[i] == x[0];
+    std::int32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7fffffff;
+    largest_bits = bits > largest_bits ? bits : largest_bits;
+    constant &= x[i] == x[0];
   }
-  if (largest == 0.0 || (metric == Metric::pearson && constant)) {
+  float largest;
+  std::memcpy(&largest, &largest_bits, sizeof largest);
+  if (largest == 0.0f || (metric == Metric::pearson && constant)) {
     for (std::int64_t i = 0; i < d; ++i) out[i] = 0.0f;
     return;
   }
   int exponent = 0;
-  std::frexp(largest, &exponent);
+  std::frexp(double(largest), &exponent);
   const double scale = std::ldexp(1.0, -exponent);
   for (std::int64_t i = 0; i < d; ++i) {
-    work[i] = GPUREC_PLANTED(prepare_scale_float32) ? double(x[i] / float(largest)) : double(x[i]) * scale;
+    work[i] = GPUREC_PLANTED(prepare_scale_float32) ? double(x[i] / largest) : double(x[i]) * scale;
   }
   if (metric == Metric::pearson) {
     const double mean = lane_sum(d, [=](std::int64_t i) { return work[i]; }) / double(d);
