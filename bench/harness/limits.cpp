@@ -90,6 +90,23 @@ __attribute__((target("avx2"))) double read_avx2(const char* data, std::size_t n
   return double(piece) * n_streams;
 }
 
+// Fills n_bytes past the caches, so that nothing is read first. Returns the bytes written.
+__attribute__((target("avx512f"))) double write_avx512(char* data, std::size_t n_bytes) {
+  for (std::size_t at = 0; at < n_bytes; at += 64) {
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(data + at), _mm512_setzero_si512());
+  }
+  _mm_sfence();
+  return double(n_bytes);
+}
+
+__attribute__((target("avx2"))) double write_avx2(char* data, std::size_t n_bytes) {
+  for (std::size_t at = 0; at < n_bytes; at += 32) {
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(data + at), _mm256_setzero_si256());
+  }
+  _mm_sfence();
+  return double(n_bytes);
+}
+
 // Work per second of all threads together: each repeats `work` until `seconds` have passed since all began.
 double rate(int n_threads, double seconds, const std::function<double(int)>& work) {
   std::atomic<int> ready{0};
@@ -138,6 +155,17 @@ double limits_read(const char* data, std::size_t n_bytes, int n_threads, int n_s
   return rate(n_threads, seconds, [=](int t) {
     const char* begin = data + std::size_t(t) * share;
     return wide ? read_avx512(begin, share, n_streams) : read_avx2(begin, share, n_streams);
+  });
+}
+
+// Bytes per second that threads write together, each its own share of the array, again and again.
+double limits_write(char* data, std::size_t n_bytes, int n_threads, double seconds) {
+  const bool wide = limits_vector_bits() == 512;
+  char* const aligned = data + (64 - reinterpret_cast<std::uintptr_t>(data) % 64) % 64;
+  const std::size_t share = (n_bytes - 64) / std::size_t(n_threads) / 64 * 64;
+  return rate(n_threads, seconds, [=](int t) {
+    char* begin = aligned + std::size_t(t) * share;
+    return wide ? write_avx512(begin, share) : write_avx2(begin, share);
   });
 }
 

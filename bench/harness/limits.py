@@ -50,6 +50,8 @@ def _library() -> ctypes.CDLL:
         ctypes.c_double,
     ]
     library.limits_read.restype = ctypes.c_double
+    library.limits_write.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_double]
+    library.limits_write.restype = ctypes.c_double
     return library
 
 
@@ -87,5 +89,13 @@ class Limits:
         return max(
             self._library.limits_read(address, n_bytes, self._n_threads, streams, _SLICE_SECONDS)
             for streams in _STREAMS
+            for _ in range(_SLICES)
+        )
+
+    def write_rate(self) -> float:
+        """Bytes per second of writing the array again and again, past the caches."""
+        address, n_bytes = self._array.ctypes.data, self._array.nbytes
+        return max(
+            self._library.limits_write(address, n_bytes, self._n_threads, _SLICE_SECONDS)
             for _ in range(_SLICES)
         )

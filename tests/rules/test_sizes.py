@@ -12,6 +12,7 @@ MAX_ENTRIES = 12
 LONG_FILES: dict[str, str] = {}
 FULL_FOLDERS = {
     ".": "what tools look for in the root of a project",
+    "bench": "one script for each op or promise that is measured",
     "bench/results": "what each benchmark measured, as JSON and as Markdown",
     "csrc/cpu": "a header and a source for each op; the kernels have folders",
     "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
