@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "gpurec/multiply.hpp"
 #include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
 #include "gpurec/select.hpp"
@@ -13,6 +14,8 @@ struct Kernels {
   const char* isa;
   bool (*supported)();
   ScanTile scan_tile;
+  MultiplyTile multiply_tile;
+  DistanceTile distance_tile;
   ScanRows scan_rows;
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;

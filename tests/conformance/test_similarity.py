@@ -36,6 +36,29 @@ def test_one_table_is_compared_with_itself(metric, member):
 
 
 @pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("d", [1, 2, 33, 64, 300])
+def test_near_rows_keep_the_digits_of_their_distance(d, member):
+    """Far from zero, an ulp apart, and equal: distances that a float32 product of rows knows nothing of."""
+    rng = np.random.default_rng(d)
+    rows = (1000 + rng.standard_normal((40, d))).astype(np.float32)
+    rows = np.concatenate([rows, np.nextafter(rows, np.float32(np.inf)), rows, rows * np.float32(0.5)])
+    got = gpurec.similarity(rows, metric="euclidean", backend=member_backend(member))
+    assert_within(got, rows, rows, "euclidean", f"{member}: d={d}")
+    assert not got[np.arange(160), np.arange(160)].any() and not got[np.arange(40), np.arange(80, 120)].any()
+    assert not np.signbit(got[got == 0]).any() and (got <= 0).all()
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize("scale", [2.0**-75, 2.0**-60, 2.0**63.7])
+def test_distances_at_both_ends_of_float32(scale, member):
+    """Squares and their sums leave the range where the distances of rows at a small angle do not."""
+    angles = np.linspace(0, 0.6, 50)
+    rows = (scale * np.stack([np.cos(angles), np.sin(angles)], axis=1)).astype(np.float32)
+    got = gpurec.similarity(rows, metric="euclidean", backend=member_backend(member))
+    assert_within(got, rows, rows, "euclidean", f"{member}: {scale}")
+
+
+@pytest.mark.parametrize("member", MEMBERS)
 @pytest.mark.parametrize("metric", ["cosine", "pearson"])
 def test_rows_without_direction_are_similar_to_nothing(metric, member):
     rows = np.float32([[0, 0, 0], [1, 2, 4], [0.1, 0.1, 0.1]])

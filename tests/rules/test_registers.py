@@ -17,7 +17,12 @@ FLAGS = ["-O3", "-std=c++17", "-ffp-contract=off", "-fPIC", "-fvisibility=hidden
 @pytest.mark.parametrize(
     ("kernel", "register", "multiply_adds"),
     # 4 vectors (AVX-512) or 2 (AVX2) for each of 1 + 2 + ... + 6 queries
-    [("scan/avx512.cpp", "zmm", 4 * 21), ("scan/avx2.cpp", "ymm", 2 * 21)],
+    [
+        ("scan/avx512.cpp", "zmm", 4 * 21),
+        ("scan/avx2.cpp", "ymm", 2 * 21),
+        ("multiply/avx512.cpp", "zmm", 2 * 4 * 21),
+        ("multiply/avx2.cpp", "ymm", 2 * 2 * 21),
+    ],
 )
 def test_tiles_stay_in_registers(kernel: str, register: str, multiply_adds: int) -> None:
     source = CSRC / "cpu" / kernel

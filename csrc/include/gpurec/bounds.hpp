@@ -178,6 +178,26 @@ class Float32Bound {
   double constant_ = 0.0;
 };
 
+// Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each
+// square rounded once and their sum once more, and p the float32 dot, the value 2 p - S, rounded once, errs by at most
+// (gamma_d + 2.1 * 2^-24) S + d 2^-148 and one rounding of its own. Where it is at least kCloseShare * S that is, with g =
+// gamma_{d+4} / kCloseShare, at most g / (1 - g) of the distance; the constant part vanishes beside distances of
+// kSmallestTrustedDistance. What is not trusted is summed canonically: it errs by one rounding.
+constexpr float kCloseShare = 0.125f;
+constexpr float kSmallestTrustedDistance = 0x1p-103f;
+constexpr float kLargestTrustedSquare = 0x1p125f;              // no partial sum can leave the range
+constexpr std::int64_t kWidestTrusted = std::int64_t(1) << 20;  // g stays below 1
+
+inline bool trusted_distance(float score, float squares) {
+  return score <= -kCloseShare * squares && score <= -kSmallestTrustedDistance;  // NaN is not
+}
+
+// A square as a trusted distance wants it: NaN where it is too large.
+inline float trusted_square(double squares) {
+  if (GPUREC_PLANTED(distance_range_ignored)) return float(squares);
+  return squares <= kLargestTrustedSquare ? float(squares) : std::numeric_limits<float>::quiet_NaN();
+}
+
 // What the scan's accumulator starts from: euclidean ranks by q.x - |x|^2/2, a dot from zero.
 inline float scan_start(Metric metric, double item_squares) {
   return metric == Metric::euclidean ? float(-0.5 * item_squares) : 0.0f;

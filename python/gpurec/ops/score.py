@@ -22,8 +22,10 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     queries : array, shape (n_queries, d) or (d,)
         Floats or integers; finite.
     items : array, shape (n_items, d)
-    out : float32 array, shape (n_queries, n_items), C order, optional
-        Written and returned instead of a new array; of NumPy, or of a library that shares memory with it.
+    out : float32 array, shape (n_queries, n_items), optional
+        Written in place and returned instead of a new array, which would cost the system's zeroing of its
+        pages. In C order, writeable, no memory shared with the rows; of NumPy (a mapped file too), or of a
+        library that shares memory with it.
     backend : str or Backend, optional
         See `gpurec.backends.select`.
 
@@ -35,7 +37,7 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     Raises
     ------
     ValueError
-        If shapes do not fit or a value is not finite.
+        If shapes do not fit, a value is not finite, or `out` cannot be written in place.
     TypeError
         If a dtype is not one of numbers, `out` is not float32, or an array lies on a device.
 
@@ -43,7 +45,7 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     -----
     Accumulates in float32 or wider: |result - exact| <= gamma_d * sum_i |q_i x_i| + d * 2**-149 with
     gamma_d = d * 2**-24 / (1 - d * 2**-24), as long as no partial sum leaves float32's range. Unlike the ops
-    that choose items, the last bits may differ between backends. Memory: the result and one panel a thread.
+    that choose items, the last bits may differ between backends. Memory: the result and 1 MB a thread.
 
     Source: Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
 
@@ -54,23 +56,32 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     """
     x = as_matrix(items, "items", "score")
     q = as_matrix(queries, "queries", "score", n_columns=x.shape[1])
-    result = as_out(out, (len(q), len(x)), "score")
+    result = as_out(out, (len(q), len(x)), "score", q, x)
     select(backend).score(q, x, result)
     return for_caller(queries, result)[0] if out is None else out
 
 
-def as_out(out: Any, shape: tuple[int, int], op: str) -> np.ndarray:
+def as_out(out: Any, shape: tuple[int, int], op: str, *inputs: np.ndarray) -> np.ndarray:
     """The caller's result array as NumPy's, checked, or a new one."""
     if out is None:
         return np.empty(shape, np.float32)
     if is_foreign(out):
         out = as_numpy(out, "out", op, shared=True)
     if not isinstance(out, np.ndarray) or out.dtype != np.float32:
+        got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
         raise TypeError(
-            f"[{op}] expected out as a float32 array of NumPy, or one that shares its memory with NumPy"
+            f"[{op}] expected out as a float32 array that shares its memory with NumPy, got {got}"
         )
-    if out.shape != shape or not out.flags.c_contiguous or not out.flags.writeable:
+    if out.shape != shape:
+        raise ValueError(f"[{op}] expected out of shape {shape}, got {out.shape}")
+    if not out.flags.carray:
+        lacking = [name for name in ("WRITEABLE", "C_CONTIGUOUS", "ALIGNED") if not out.flags[name]]
         raise ValueError(
-            f"[{op}] expected a writeable out of shape {shape} in C order, got shape {out.shape}"
+            f"[{op}] expected a writeable, aligned out in C order, got one that is not {lacking[0]}; "
+            "make it with np.empty"
+        )
+    if any(np.may_share_memory(out, rows) for rows in inputs):  # rows are contiguous: this is exact
+        raise ValueError(
+            f"[{op}] expected out apart from the rows that are scored, got memory of theirs; copy them"
         )
     return out
