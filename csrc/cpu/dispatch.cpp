@@ -24,7 +24,7 @@ bool has_avx512() {
 }  // namespace
 
 const std::vector<Kernels>& all_kernels() {
-  // A NEON row goes above serial, its files beside the others: scan/neon.cpp, rescore/neon.cpp, select/neon.cpp.
+  // A NEON row goes above serial, its files beside the others: scan/neon.cpp, multiply/neon.cpp and so on.
   static const std::vector<Kernels> table = {
 #if defined(__x86_64__) || defined(_M_X64)
       {"avx512", has_avx512, scan_tile_f32_avx512, multiply_tile_f32_avx512, distance_tile_f32_avx512, scan_rows_f32_avx512, dot64_avx512, neg_squared_distance64_avx512, unpack_panel_avx512, pack_panel_avx512, find_above_avx512,
