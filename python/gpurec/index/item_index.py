@@ -214,7 +214,8 @@ class ItemIndex(IndexChanges):
         hints = as_hint(hint, len(prepared), now.n_rows, op="search")
         rows, scores = now.backend.search(now.index, prepared, k, filters, hints, stats)
         found_ids = self._ids_of(rows)
-        rows, scores = for_caller(caller, rows, scores)
+        if type(caller) is not np.ndarray:
+            rows, scores = for_caller(caller, rows, scores)
         return TopK(rows, scores, now.number, found_ids)
 
     @strict_floats()

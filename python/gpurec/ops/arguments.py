@@ -33,7 +33,7 @@ def as_float32(x: Any, name: str, op: str) -> np.ndarray:
     TypeError
         If the dtype is bool, complex, object or text.
     """
-    array = as_numpy(x, name, op)
+    array = x if type(x) is np.ndarray else as_numpy(x, name, op)  # a call less for a search of a few us
     if array.dtype == np.float32:
         return array
     if array.dtype.name == "bfloat16":  # an extension type of other packages: the upper half of a float32
