@@ -45,6 +45,12 @@ Table without(const Table& table, const Rows32& rows) {
   return compute([&] { return table->without(removed, rows.size()); });
 }
 
+Table restricted_to(const Table& table, const Rows32& rows, const std::string& isa, int n_threads) {
+  const std::uint32_t* const kept = public_rows(rows, rows.size(), table->n_rows());
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return compute([&] { return table->restricted_to(kept, rows.size(), kernels, n_threads); });
+}
+
 Table compacted(const Table& table, const std::string& isa, int n_threads) {
   const cpu::Kernels& kernels = cpu::kernels(isa);
   return compute([&] { return table->compacted(kernels, n_threads); });
@@ -123,6 +129,7 @@ void register_table(py::module_& m) {
       .def_property_readonly("n_bytes", &cpu::ItemTable::n_bytes)
       .def("with_items", &with_items)
       .def("without", &without)
+      .def("restricted_to", &restricted_to)
       .def("compacted", &compacted)
       .def("items_of", &items_of)
       .def("arrays", &arrays_of);

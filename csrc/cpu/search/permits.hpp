@@ -1,6 +1,7 @@
 // What filters say of one row, and how an answer is written.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -19,6 +20,24 @@ inline bool permits(const FiltersView& filters, std::int64_t query, std::int64_t
   }
   return true;
 }
+
+// What a query's deny lists may hold, a bit for each of 1,024 classes of rows: most of the rows that a scan asks
+// about are in none of a short list's classes, and need no look-up.
+class DeniedClasses {
+ public:
+  DeniedClasses(const FiltersView& filters, std::int64_t query) {
+    for (const RowSetsView& sets : filters.deny) {
+      for (const std::int64_t* row = sets.begin(query); row != sets.end(query); ++row) word(*row) |= bit(*row);
+    }
+  }
+  bool may_hold(std::int64_t row) const { return (words_[std::size_t(row >> 6) % kWords] & bit(row)) != 0; }
+
+ private:
+  static constexpr std::size_t kWords = 16;
+  static std::uint64_t bit(std::int64_t row) { return std::uint64_t(1) << (row & 63); }
+  std::uint64_t& word(std::int64_t row) { return words_[std::size_t(row >> 6) % kWords]; }
+  std::array<std::uint64_t, kWords> words_{};
+};
 
 // Answer of query i from keys in order, padded with row -1 and score -inf.
 inline void write_answer(const std::vector<std::uint64_t>& keys, std::int64_t k, TopKView out, std::int64_t i) {

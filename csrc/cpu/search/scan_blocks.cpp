@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "search/permits.hpp"
-
 namespace gpurec::cpu {
 namespace {
 
@@ -146,7 +144,7 @@ class BlockScan {
           std::uint64_t bits = hits[m] & live;
           if (bits == 0) continue;  // nearly always: only a hit touches the query's own memory
           Progress& p = *scanned.progress[q + std::size_t(m)];
-          if (filtered_ && !GPUREC_PLANTED(filter_not_asked_in_scan)) bits = permitted(p.index, segment.row_of + at, bits);
+          if (filtered_ && !GPUREC_PLANTED(filter_not_asked_in_scan)) bits = permitted(p, segment.row_of + at, bits);
           if (p.candidates.offer(scores + m * kTileItems, part.base + std::uint32_t(at), bits, block.largest)) {
             scanned.reject[q + std::size_t(m)] = p.candidates.reject_at(block.largest);
           }
@@ -157,9 +155,11 @@ class BlockScan {
 
   // The bits of the tile's items that this query may be given. Filters are asked before an item is counted: only
   // an item that may be returned can raise the threshold.
-  std::uint64_t permitted(std::int64_t query, const std::uint32_t* rows, std::uint64_t bits) const {
+  std::uint64_t permitted(const Progress& p, const std::uint32_t* rows, std::uint64_t bits) const {
     for (std::uint64_t left = bits; left != 0; left &= left - 1) {
-      if (!permits(filters_, query, rows[__builtin_ctzll(left)])) bits &= ~(left & -left);
+      const std::int64_t row = rows[__builtin_ctzll(left)];
+      if (filters_.mask == nullptr && !p.denied.may_hold(row)) continue;
+      if (!permits(filters_, p.index, row)) bits &= ~(left & -left);
     }
     return bits;
   }

@@ -7,6 +7,7 @@
 
 #include "gpurec/order.hpp"
 #include "search/candidates.hpp"
+#include "search/permits.hpp"
 #include "table/aligned.hpp"
 #include "table/item_table.hpp"
 
@@ -30,8 +31,11 @@ class SharedTau {
 // One query's progress through some blocks of a table; `index` is its place among the filters' queries.
 struct Progress {
   Progress(const ItemTable& table, std::int64_t index, const float* query, std::int64_t k, CanonicalSum canonical,
-           const Kernels& kernels)
-      : index(index), query(query), candidates(table, table.n_active(), canonical, kernels, query, k) {}
+           const FiltersView& filters, const Kernels& kernels)
+      : index(index),
+        query(query),
+        denied(filters, index),
+        candidates(table, table.n_active(), canonical, kernels, query, k) {}
 
   // Scores the item at a position canonically, where there is one; `item` has room for it.
   void offer_canonical(const ItemTable& table, std::uint32_t position, std::vector<float>& item) {
@@ -42,6 +46,7 @@ struct Progress {
 
   std::int64_t index;
   const float* query;
+  DeniedClasses denied;
   Candidates candidates;
   SharedTau* shared = nullptr;
 };

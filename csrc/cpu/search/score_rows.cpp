@@ -75,6 +75,7 @@ class Share {
     for (std::int64_t i = 0; i < queries.rows; ++i) {
       queries_.push_back(queries.row(i));
       candidates_.emplace_back(source, rows.rows, sum, kernels, queries.row(i), k);
+      denied_.emplace_back(filters, i);
     }
     reject_.resize(queries_.size());
   }
@@ -187,7 +188,8 @@ class Share {
       const std::int64_t row = at + __builtin_ctzll(left);
       const bool allowed = filters_.allow == nullptr || std::binary_search(filters_.allow->begin(query),
                                                                            filters_.allow->end(query), row);
-      if (!allowed || !permits(filters_, query, row)) bits &= ~(left & -left);
+      const bool asked = filters_.mask != nullptr || denied_[std::size_t(query)].may_hold(row);
+      if (!allowed || (asked && !permits(filters_, query, row))) bits &= ~(left & -left);
     }
     return bits;
   }
@@ -202,6 +204,7 @@ class Share {
   std::vector<const float*> queries_;
   std::vector<float> reject_;
   std::vector<Candidates> candidates_;
+  std::vector<DeniedClasses> denied_;
 };
 
 }  // namespace

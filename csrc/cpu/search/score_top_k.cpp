@@ -140,7 +140,7 @@ class Search {
   }
 
   Progress start_of(std::int64_t i) const {
-    Progress p(table_, i, queries_.row(i), k_, canonical_, kernels_);
+    Progress p(table_, i, queries_.row(i), k_, canonical_, filters_, kernels_);
     p.candidates.raise_to(floor_);
     return p;
   }

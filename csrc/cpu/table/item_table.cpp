@@ -157,6 +157,25 @@ std::shared_ptr<const ItemTable> ItemTable::without(const std::uint32_t* public_
   return table;
 }
 
+std::shared_ptr<const ItemTable> ItemTable::restricted_to(const std::uint32_t* public_rows, std::int64_t n,
+                                                          const Kernels& kernels, int n_threads) const {
+  std::vector<std::uint32_t> rows, positions;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::uint32_t position = position_of(public_rows[i]);
+    if (position == kNowhere) continue;
+    rows.push_back(public_rows[i]);
+    positions.push_back(position);
+  }
+  const auto n_items = std::int64_t(rows.size());
+  AlignedFloats items(n_items * d_);
+  constexpr std::int64_t kItemsPerTask = 256;
+  parallel_for(n_threads, (n_items + kItemsPerTask - 1) / kItemsPerTask, [&](std::int64_t task) {
+    const std::int64_t end = std::min(n_items, (task + 1) * kItemsPerTask);
+    for (std::int64_t i = task * kItemsPerTask; i < end; ++i) copy_item(positions[std::size_t(i)], items.data() + i * d_);
+  });
+  return ItemTable(d_, metric_).with_items({items.data(), n_items, d_, d_}, rows.data(), n_rows_, kernels, n_threads);
+}
+
 std::shared_ptr<const ItemTable> ItemTable::compacted(const Kernels& kernels, int n_threads) const {
   if (parts_.size() <= 1 && (parts_.empty() || parts_[0].dead == nullptr)) return std::make_shared<ItemTable>(*this);
   return of_segment(merged(0, kernels, n_threads), n_rows_);

@@ -73,6 +73,9 @@ class ItemTable final : public ItemSource {
                                               std::int64_t n_rows, const Kernels& kernels, int n_threads) const;
   // The table without these public rows; those that have no item do not matter.
   std::shared_ptr<const ItemTable> without(const std::uint32_t* public_rows, std::int64_t n) const;
+  // A table of the same public rows in which only these, distinct, have their items.
+  std::shared_ptr<const ItemTable> restricted_to(const std::uint32_t* public_rows, std::int64_t n,
+                                                 const Kernels& kernels, int n_threads) const;
   // The same items in one segment without dead positions.
   std::shared_ptr<const ItemTable> compacted(const Kernels& kernels, int n_threads) const;
   // A table of one segment that was made elsewhere, a mapped file for example.

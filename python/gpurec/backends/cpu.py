@@ -19,8 +19,11 @@ __all__ = ["CpuBackend", "available_isas"]
 # Rows as they lie are packed in the cache and forgotten. Sorting them by norm and keeping their panels pays
 # from about here on (measured on 100,000 x 64 and 20,000 x 128 normal items, whose norms rule nothing out).
 _QUERIES_WORTH_PANELS = 1024
-# Gathering and scoring an allowed row canonically costs about as much as scanning eight in panels.
-_GATHER_COST = 8
+# Making a table of some items costs about as much an item as 40 take to pass by one query, and a pass as much again
+# for every twelve queries (100,000 x 64).
+_GATHER_COST, _QUERIES_PER_PASS = 40, 12
+# Queries that share an allow set with so many others are searched together with them.
+_QUERIES_PER_SET = 8
 # Multiply-adds of a search below which threads, or asking how many there may be, cost more than they save.
 _WORTH_THREADS = 1 << 17
 _NO_PERMITS: tuple[Any, Any, list[Any]] = (None, None, [])
@@ -140,14 +143,15 @@ class CpuBackend:
         most: int,
         filters: Filters,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        table, filters = self._restricted(index.table, filters, len(queries))
         try:
             return native.search_above(
-                index.table,
+                table,
                 self.prepare_rows(queries, index.metric),
                 float(threshold),
                 k,
                 most,
-                *_permits(_gathered(filters, len(queries))),
+                *_permits(filters),
                 self.isa,
                 self.n_threads,
             )
@@ -186,8 +190,12 @@ class CpuBackend:
         hint: RowSets | None = None,
         stats: dict[str, int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        table = index.table
-        permits = _NO_PERMITS if filters is NO_FILTERS else _permits(_gathered(filters, len(queries)))
+        table, permits = index.table, _NO_PERMITS
+        if filters is not NO_FILTERS:
+            if _shares_sets(filters.allow, len(queries)):
+                return self._search_by_set(index, queries, k, filters, hint, stats)
+            table, filters = self._restricted(table, filters, len(queries))
+            permits = _permits(filters)
         rows, scores, counts = native.search(
             table,
             self.prepare_rows(queries, index.metric),
@@ -201,6 +209,44 @@ class CpuBackend:
         if stats is not None and counts is not None:
             for name, count in counts.items():
                 stats[name] = stats.get(name, 0) + count
+        return rows, scores
+
+
+    def _restricted(self, table: Any, filters: Filters, n_queries: int) -> tuple[Any, Filters]:
+        """A small table of what a mask permits, where that is quicker than asking the mask, and other filters."""
+        mask = filters.mask
+        if mask is None:
+            return table, filters
+        passes = 1 + n_queries / _QUERIES_PER_PASS
+        if np.count_nonzero(mask) * _GATHER_COST >= len(mask) * passes:
+            return table, filters
+        rows = np.flatnonzero(mask).astype(np.uint32)
+        table = table.restricted_to(rows, self.isa, self.n_threads)
+        return table, Filters(None, filters.allow, filters.deny)
+
+    def _search_by_set(
+        self,
+        index: CpuIndex,
+        queries: np.ndarray,
+        k: int,
+        filters: Filters,
+        hint: RowSets | None,
+        stats: dict[str, int] | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Search set by set: within one of them its rows are a mask for all queries."""
+        allow = filters.allow
+        assert allow is not None and allow.which is not None
+        rows = np.empty((len(queries), k), np.int64)
+        scores = np.empty((len(queries), k), np.float32)
+        for chosen in np.unique(allow.which):
+            of_set = np.flatnonzero(allow.which == chosen)
+            mask = np.zeros(index.table.n_rows, np.bool_)
+            mask[allow.of(int(of_set[0]))] = True
+            if filters.mask is not None:
+                mask &= filters.mask
+            shared = Filters(mask, None, tuple(_of_queries(sets, of_set) for sets in filters.deny))
+            hints = None if hint is None else _of_queries(hint, of_set)
+            rows[of_set], scores[of_set] = self.search(index, queries[of_set], k, shared, hints, stats)
         return rows, scores
 
 
@@ -254,16 +300,14 @@ class CpuIndex:
         return CpuIndex(table, self.metric, self._backend)
 
 
-def _gathered(filters: Filters, n_queries: int) -> Filters:
-    """A mask that permits few items as an allow list, so that only those are scored."""
-    mask = filters.mask
-    if mask is None or filters.allow is not None:
-        return filters
-    if np.count_nonzero(mask) * _GATHER_COST >= len(mask):
-        return filters
-    rows = np.flatnonzero(mask)
-    allow = RowSets(np.array([0, len(rows)], np.int64), rows, np.zeros(n_queries, np.int64))
-    return Filters(None, allow, filters.deny)
+def _shares_sets(allow: RowSets | None, n_queries: int) -> bool:
+    """Whether queries choose among so few allow sets that each is worth a search of its own."""
+    return allow is not None and allow.which is not None and len(allow.indptr) * _QUERIES_PER_SET <= n_queries
+
+
+def _of_queries(sets: RowSets, queries: np.ndarray) -> RowSets:
+    """The sets of some of the queries."""
+    return RowSets(sets.indptr, sets.rows, queries if sets.which is None else sets.which[queries])
 
 
 def _permits(filters: Filters) -> tuple[Any, Any, list[Any]]:
