@@ -121,10 +121,10 @@ py::tuple search_rows(const Array<float>& items, const std::string& metric, cons
   require(x.rows <= kMaxRows, "at most 2^32 - 2 items");
   require(k >= 1, "k >= 1");
   const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, x.rows);
-  const Metric scanned = scanned_metric(metric);
+  const Metric m = metric_of(metric);
   const cpu::Kernels& kernels = cpu::kernels(isa);
   const Answer answer(q.rows, k, [&](TopKView out) {
-    return cpu::score_top_k_of_rows(x, scanned, q, k, filters.view, out, kernels, n_threads);
+    return cpu::score_top_k_of_rows(x, m, q, k, filters.view, out, kernels, n_threads);
   });
   return py::make_tuple(answer.rows, answer.scores, answer.stats.has_value());
 }

@@ -19,21 +19,48 @@
 namespace gpurec::cpu {
 namespace {
 
+// Raw rows; what a metric wants them prepared for is made row by row and forgotten.
 class Rows final : public ItemSource {
  public:
   Rows(MatrixView<const float> rows, Metric metric, const Kernels& kernels)
       : rows_(rows), metric_(metric), kernels_(kernels) {}
   std::int64_t d() const override { return rows_.cols; }
-  Metric metric() const override { return metric_; }
+  Metric metric() const override { return metric_ == Metric::euclidean ? Metric::euclidean : Metric::dot; }
+  CanonicalSum canonical() const {
+    return metric_ == Metric::euclidean ? kernels_.neg_squared_distance64 : kernels_.dot64;
+  }
   std::int64_t row_at(std::uint32_t position) const override { return position; }
   void rows_at(const std::uint32_t* positions, std::int64_t n, std::uint32_t* rows) const override {
     std::copy_n(positions, n, rows);
   }
   double norm_at(std::uint32_t position) const override {
-    const float* x = rows_.row(position);
+    std::vector<float> room(static_cast<std::size_t>(d()));
+    const float* const x = items(position, 1, room.data()).data;
     return norm_upper(kernels_.dot64(x, x, d()), d());
   }
-  void copy_item(std::uint32_t position, float* out) const override { std::copy_n(rows_.row(position), d(), out); }
+  void copy_item(std::uint32_t position, float* out) const override {
+    const float* const x = items(position, 1, out).data;
+    if (x != out) std::copy_n(x, d(), out);
+  }
+
+  const MatrixView<const float>& raw() const { return rows_; }
+
+  // Rows first, first + 1, ... as the metric wants them: in place, or in `room` for n of them.
+  MatrixView<const float> items(std::int64_t first, std::int64_t n, float* room) const {
+    if (metric_ == Metric::dot || metric_ == Metric::euclidean) return {rows_.row(first), n, d(), rows_.row_stride};
+    std::vector<double> work(static_cast<std::size_t>(d()));
+    for (std::int64_t i = 0; i < n; ++i) prepare_row(rows_.row(first + i), d(), metric_, room + i * d(), work.data());
+    return {room, n, d(), d()};
+  }
+
+  // Whether all values of n raw rows are finite, where the largest of their prepared rows' squares is known. Squares add
+  // up to a finite sum only where their row is finite; those of huge rows do not, and prepared rows say nothing.
+  bool are_finite(std::int64_t first, std::int64_t n, float largest_square) const {
+    if (GPUREC_PLANTED(rows_not_looked_through)) return true;
+    const bool as_given = metric_ == Metric::dot || metric_ == Metric::euclidean;
+    if (as_given && largest_square <= std::numeric_limits<float>::max()) return true;
+    return first_invalid_row({rows_.row(first), n, d(), rows_.row_stride}, 1) == n;
+  }
 
  private:
   MatrixView<const float> rows_;
@@ -61,21 +88,21 @@ float largest_of(const float (&squares)[kTileItems]) {
 // One thread's share of the rows, against all queries.
 class Share {
  public:
-  Share(MatrixView<const float> rows, const Rows& source, MatrixView<const float> queries, std::int64_t k,
+  // Query i of the share has the filters of query first_query + i.
+  Share(const Rows& rows, MatrixView<const float> queries, std::int64_t first_query, std::int64_t k,
         const FiltersView& filters, const Kernels& kernels)
       : rows_(rows),
-        source_(source),
+        first_query_(first_query),
         filters_(filters),
         filtered_(filters.mask != nullptr || filters.allow != nullptr || !filters.deny.empty()),
         kernels_(kernels),
-        panels_(kTileItems * rows.cols),
+        room_(kTileItems * rows.d()),
+        panels_(kTileItems * rows.d()),
         starts_(kTileItems) {
-    const CanonicalSum sum =
-        source.metric() == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
     for (std::int64_t i = 0; i < queries.rows; ++i) {
       queries_.push_back(queries.row(i));
-      candidates_.emplace_back(source, rows.rows, sum, kernels, queries.row(i), k);
-      denied_.emplace_back(filters, i);
+      candidates_.emplace_back(rows, rows.raw().rows, rows.canonical(), kernels, queries.row(i), k);
+      denied_.emplace_back(filters, first_query + i);
     }
     reject_.resize(queries_.size());
   }
@@ -84,9 +111,10 @@ class Share {
 
   // False where a row is not finite; what was scanned until then is of no use.
   bool scan(std::int64_t first, std::int64_t end) {
-    const bool pack = queries_.size() >= kQueriesWorthPacking || source_.metric() == Metric::euclidean;
+    const bool pack = queries_.size() >= kQueriesWorthPacking || rows_.metric() == Metric::euclidean;
     for (std::int64_t at = first; at < end; at += kTileItems) {
       const int n_items = int(std::min<std::int64_t>(kTileItems, end - at));
+      tile_ = rows_.items(at, n_items, room_.data());
       if (!(pack ? scan_packed(at, n_items) : scan_as_they_lie(at, n_items))) return false;
     }
     return true;
@@ -97,10 +125,10 @@ class Share {
     float scores[kTileItems];
     float squares[kTileItems];
     for (std::size_t q = 0; q < queries_.size(); ++q) {
-      kernels_.scan_rows(queries_[q], rows_.row(at), rows_.row_stride, n_items, source_.d(), scores, squares);
+      kernels_.scan_rows(queries_[q], tile_.data, tile_.row_stride, n_items, tile_.cols, scores, squares);
       const float square = largest_of(squares);
-      if (!are_finite(at, n_items, square)) return false;
-      const double largest = norm_upper_float32(square, source_.d());
+      if (!rows_.are_finite(at, n_items, square)) return false;
+      const double largest = norm_upper_float32(square, tile_.cols);
       const Candidates& c = candidates_[q];
       const bool valid = c.bound().valid(largest);
       std::uint64_t hits = 0;
@@ -115,9 +143,9 @@ class Share {
   }
 
   bool scan_packed(std::int64_t at, int n_items) {
-    const float square = pack(at, n_items);
-    if (!are_finite(at, n_items, square)) return false;
-    const double largest = norm_upper_float32(square, source_.d());
+    const float square = pack(n_items);
+    if (!rows_.are_finite(at, n_items, square)) return false;
+    const double largest = norm_upper_float32(square, tile_.cols);
     for (std::size_t q = 0; q < queries_.size(); q += kTileQueries) {
       const int n_queries = int(std::min<std::size_t>(kTileQueries, queries_.size() - q));
       bool valid = true;
@@ -129,7 +157,7 @@ class Share {
       alignas(64) float scores[kTileQueries * kTileItems];
       std::uint64_t hits[kTileQueries];
       if (valid) {
-        kernels_.scan_tile(queries_.data() + q, n_queries, panels_.data(), source_.d(), starts_.data(),
+        kernels_.scan_tile(queries_.data() + q, n_queries, panels_.data(), tile_.cols, starts_.data(),
                            reject_.data() + q, scores, hits, nullptr, 0);
       }
       for (int m = 0; m < n_queries; ++m) {
@@ -145,7 +173,7 @@ class Share {
     Candidates& c = candidates_[query];
     c.stats().scanned += n_items;
     const std::uint64_t live = n_items == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
-    const std::uint64_t bits = permitted(std::int64_t(query), at, valid ? hits & live : live);
+    const std::uint64_t bits = permitted(query, at, valid ? hits & live : live);
     if (bits == 0) return;
     if (valid) {
       c.offer(scores, std::uint32_t(at), bits, largest);
@@ -153,59 +181,86 @@ class Share {
     }
     ++c.stats().canonical_fallbacks;
     for (std::uint64_t left = bits; left != 0; left &= left - 1) {
-      const std::int64_t row = at + __builtin_ctzll(left);
-      c.offer_exact(row, c.score(rows_.row(row)));
+      const int j = __builtin_ctzll(left);
+      c.offer_exact(at + j, c.score(tile_.row(j)));
     }
-  }
-
-  // Squares add up to a finite sum only where their rows are finite; those of huge rows do not, so these are asked.
-  bool are_finite(std::int64_t at, int n_items, float largest_square) const {
-    if (GPUREC_PLANTED(rows_not_looked_through)) return true;
-    if (largest_square <= std::numeric_limits<float>::max()) return true;
-    return first_invalid_row({rows_.row(at), n_items, rows_.cols, rows_.row_stride}, 1) == n_items;
   }
 
   // Panels of the tile, what their accumulators start from, and the largest sum of squares.
-  float pack(std::int64_t at, int n_items) {
+  float pack(int n_items) {
     float squares[kTileItems];
-    const std::int64_t d = source_.d();
+    const std::int64_t d = tile_.cols;
     for (int p = 0; p < kTilePanels; ++p) {
       const int n_rows = std::clamp(n_items - p * kPanelItems, 0, kPanelItems);
-      kernels_.pack_panel(rows_.row(at + (n_rows > 0 ? p * kPanelItems : 0)), rows_.row_stride, n_rows, d,
+      kernels_.pack_panel(tile_.row(n_rows > 0 ? p * kPanelItems : 0), tile_.row_stride, n_rows, d,
                           panels_.data() + p * kPanelItems * d, squares + p * kPanelItems);
     }
-    if (source_.metric() == Metric::euclidean) {
+    if (rows_.metric() == Metric::euclidean) {
       for (int j = 0; j < n_items; ++j) {
-        const float* x = rows_.row(at + j);
+        const float* x = tile_.row(j);
         starts_.data()[j] = scan_start(Metric::euclidean, kernels_.dot64(x, x, d));
       }
     }
     return largest_of(squares);
   }
 
-  std::uint64_t permitted(std::int64_t query, std::int64_t at, std::uint64_t bits) const {
+  std::uint64_t permitted(std::size_t index, std::int64_t at, std::uint64_t bits) const {
+    const std::int64_t query = first_query_ + std::int64_t(index);
     for (std::uint64_t left = filtered_ ? bits : 0; left != 0; left &= left - 1) {
       const std::int64_t row = at + __builtin_ctzll(left);
       const bool allowed = filters_.allow == nullptr || std::binary_search(filters_.allow->begin(query),
                                                                            filters_.allow->end(query), row);
-      const bool asked = filters_.mask != nullptr || denied_[std::size_t(query)].may_hold(row);
+      const bool asked = filters_.mask != nullptr || denied_[index].may_hold(row);
       if (!allowed || (asked && !permits(filters_, query, row))) bits &= ~(left & -left);
     }
     return bits;
   }
 
-  MatrixView<const float> rows_;
-  const Rows& source_;
+  const Rows& rows_;
+  std::int64_t first_query_;
   const FiltersView& filters_;
   bool filtered_;
   const Kernels& kernels_;
+  AlignedFloats room_;
   AlignedFloats panels_;
   AlignedFloats starts_;
+  MatrixView<const float> tile_;  // the items that are scanned
   std::vector<const float*> queries_;
   std::vector<float> reject_;
   std::vector<Candidates> candidates_;
   std::vector<DeniedClasses> denied_;
 };
+
+// Answers queries first..end-1; false where a row is not finite.
+bool search(const Rows& rows, MatrixView<const float> queries, std::int64_t first, std::int64_t end, std::int64_t k,
+            const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads, std::int64_t n_shares,
+            SearchStats& total) {
+  const std::int64_t n_rows = rows.raw().rows;
+  const MatrixView<const float> asked = {queries.row(first), end - first, queries.cols, queries.row_stride};
+  std::vector<Share> shares;
+  for (std::int64_t s = 0; s < n_shares; ++s) shares.emplace_back(rows, asked, first, k, filters, kernels);
+  std::atomic<bool> finite{true};
+  parallel_for(n_threads, n_shares, [&](std::int64_t s) {
+    if (!shares[std::size_t(s)].scan(n_rows * s / n_shares, n_rows * (s + 1) / n_shares)) finite = false;
+  });
+  if (!finite) return false;
+  std::vector<SearchStats> stats(static_cast<std::size_t>(asked.rows));
+  parallel_for(n_threads, asked.rows, [&](std::int64_t i) {
+    Candidates& all = shares[0].candidates()[std::size_t(i)];
+    for (std::size_t s = 1; s < shares.size(); ++s) all.take_all_of(shares[s].candidates()[std::size_t(i)]);
+    all.settle();
+    std::vector<float> room(static_cast<std::size_t>(rows.d()));
+    for (std::int64_t e = 0; e < all.n_scanned(); ++e) {
+      const float* const item = rows.items(all.positions()[e], 1, room.data()).data;
+      all.settle_entry(e, round32(rows.canonical()(asked.row(i), item, rows.d())));
+    }
+    all.settled();
+    write_answer(all.answer(), k, out, first + i);
+    stats[std::size_t(i)] = all.stats();
+  });
+  for (const SearchStats& s : stats) total.add(s);
+  return true;
+}
 
 }  // namespace
 
@@ -214,30 +269,18 @@ std::optional<SearchStats> score_top_k_of_rows(MatrixView<const float> rows, Met
                                                const FiltersView& filters, TopKView out, const Kernels& kernels,
                                                int n_threads) {
   constexpr std::int64_t kRowsPerShare = 1 << 12;
-  const Rows source(rows, metric, kernels);
+  constexpr std::int64_t kMostQueries = 1024;  // that pass over a tile and leave it in the second-level cache
   const std::int64_t n_shares = std::clamp<std::int64_t>(rows.rows / kRowsPerShare, 1, n_threads);
-  std::vector<Share> shares;
-  for (std::int64_t s = 0; s < n_shares; ++s) shares.emplace_back(rows, source, queries, k, filters, kernels);
-  std::atomic<bool> finite{true};
-  parallel_for(n_threads, n_shares, [&](std::int64_t s) {
-    if (!shares[std::size_t(s)].scan(rows.rows * s / n_shares, rows.rows * (s + 1) / n_shares)) finite = false;
-  });
-  if (!finite) return std::nullopt;
-  std::vector<SearchStats> stats(static_cast<std::size_t>(queries.rows));
-  parallel_for(n_threads, queries.rows, [&](std::int64_t i) {
-    Candidates& all = shares[0].candidates()[std::size_t(i)];
-    for (std::size_t s = 1; s < shares.size(); ++s) all.take_all_of(shares[s].candidates()[std::size_t(i)]);
-    all.settle();
-    const CanonicalSum sum = metric == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
-    for (std::int64_t e = 0; e < all.n_scanned(); ++e) {
-      all.settle_entry(e, round32(sum(queries.row(i), rows.row(all.positions()[e]), rows.cols)));
-    }
-    all.settled();
-    write_answer(all.answer(), k, out, i);
-    stats[std::size_t(i)] = all.stats();
-  });
+  const std::int64_t places = std::min(k, rows.rows);
+  const std::int64_t list_bytes = Candidates::list_limit(k, rows.rows) * 16 * n_shares;
+  const std::int64_t most_bytes = std::max(std::int64_t(48) << 20, queries.rows * places * 16);
+  const std::int64_t size = std::clamp<std::int64_t>(most_bytes / list_bytes, 1, kMostQueries);
+  const Rows source(rows, metric, kernels);
   SearchStats total;
-  for (const SearchStats& s : stats) total.add(s);
+  for (std::int64_t first = 0; first < queries.rows; first += size) {
+    const std::int64_t end = std::min(queries.rows, first + size);
+    if (!search(source, queries, first, end, k, filters, out, kernels, n_threads, n_shares, total)) return std::nullopt;
+  }
   return total;
 }
 

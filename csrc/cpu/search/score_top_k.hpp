@@ -19,8 +19,8 @@ std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, Matr
                                                     float threshold, std::int64_t k, std::int64_t most,
                                                     const FiltersView& filters, const Kernels& kernels, int n_threads);
 
-// The same as score_top_k over rows as they lie: cheaper than a table for less than a thousand queries. These rows need
-// not be finite: nothing where one is not.
+// The same as score_top_k over rows as they lie: cheaper than a table for less than a thousand queries. These rows are
+// raw and need not be finite: nothing where one is not. The queries are prepared.
 std::optional<SearchStats> score_top_k_of_rows(MatrixView<const float> rows, Metric metric,
                                                MatrixView<const float> queries, std::int64_t k,
                                                const FiltersView& filters, TopKView out, const Kernels& kernels,

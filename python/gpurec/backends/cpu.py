@@ -19,6 +19,8 @@ __all__ = ["CpuBackend", "available_isas"]
 # Rows as they lie are packed in the cache and forgotten. Sorting them by norm and keeping their panels pays
 # from about here on (measured on 100,000 x 64 and 20,000 x 128 normal items, whose norms rule nothing out).
 _QUERIES_WORTH_PANELS = 1024
+# Panels and what it takes to make them are scratch of the one call.
+_MOST_PANEL_BYTES = 16 << 20
 # Making a table of some items costs about as much an item as 40 take to pass by one query, and a pass as much again
 # for every twelve queries (100,000 x 64).
 _GATHER_COST, _QUERIES_PER_PASS = 40, 12
@@ -169,14 +171,11 @@ class CpuBackend:
         filters: Filters,
         hint: RowSets | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        worth_panels = len(queries) >= _QUERIES_WORTH_PANELS
-        if worth_panels or metric in ("cosine", "pearson"):
+        if len(queries) >= _QUERIES_WORTH_PANELS and items.nbytes <= _MOST_PANEL_BYTES:
             require_finite(items)  # before their norms are used; otherwise the search looks on its way
-        if worth_panels:
             return self.search(self.build_index(items, metric), queries, k, filters, hint)
-        q, x = self.prepare_rows(queries, metric), self.prepare_rows(items, metric)
-        permits = _permits(filters)
-        rows, scores, finite = native.search_rows(x, metric, q, k, *permits, self.isa, self.n_threads)
+        q, permits = self.prepare_rows(queries, metric), _permits(filters)
+        rows, scores, finite = native.search_rows(items, metric, q, k, *permits, self.isa, self.n_threads)
         if not finite:
             raise FloatingPointError("an item is not finite")
         return rows, scores
