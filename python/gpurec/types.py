@@ -53,6 +53,10 @@ class TopK(Tabular):
     version: int | None = None
     ids: Any = None
 
+    def __init__(self, rows: Any, scores: Any, version: int | None = None, ids: Any = None) -> None:
+        # At once, since the assignments that a frozen dataclass would make are a tenth of a small search.
+        vars(self).update(rows=rows, scores=scores, version=version, ids=ids)
+
     def check(self) -> TopK:
         """Raise what a device search could not raise while it ran, and return the result itself.
 

@@ -21,8 +21,8 @@ __all__ = ["CpuBackend", "available_isas"]
 _QUERIES_WORTH_PANELS = 1024
 # Panels and what it takes to make them are scratch of the one call.
 _MOST_PANEL_BYTES = 16 << 20
-# Making a table of some items costs about as much an item as 40 take to pass by one query, and a pass as much again
-# for every twelve queries (100,000 x 64).
+# Making a table of some items costs about as much an item as 40 take to pass by one query, and a pass as much
+# again for every twelve queries (100,000 x 64).
 _GATHER_COST, _QUERIES_PER_PASS = 40, 12
 # Queries that share an allow set with so many others are searched together with them.
 _QUERIES_PER_SET = 8
@@ -210,9 +210,8 @@ class CpuBackend:
                 stats[name] = stats.get(name, 0) + count
         return rows, scores
 
-
     def _restricted(self, table: Any, filters: Filters, n_queries: int) -> tuple[Any, Filters]:
-        """A small table of what a mask permits, where that is quicker than asking the mask, and other filters."""
+        """A small table of what a mask permits, where that is quicker than asking the mask; other filters."""
         mask = filters.mask
         if mask is None:
             return table, filters
@@ -255,12 +254,8 @@ class CpuIndex:
     def __init__(self, table: Any, metric: str, backend: CpuBackend) -> None:
         self.table = table
         self.metric = metric
+        self.d: int = table.d  # components of an item
         self._backend = backend
-
-    @property
-    def d(self) -> int:
-        """Components of an item."""
-        return self.table.d
 
     @property
     def n_bytes(self) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .base import Filters, RowSets
+from .environment import strict_floats
 from .finite import require_finite
 from .panels import items_of_panels
 from .reference_sgd import sgd_epoch
@@ -274,6 +275,7 @@ class ReferenceBackend:
     name = "reference"
     sgd_epoch = staticmethod(sgd_epoch)
 
+    @strict_floats()
     def prepare_rows(self, rows: np.ndarray, metric: str) -> np.ndarray:
         """Rows as the metric wants them before a plain dot: float32 of the same shape."""
         return prepare_rows(rows, metric)
@@ -353,6 +355,7 @@ class ReferenceBackend:
         require_finite(items)
         return self.search(self.build_index(items, metric), queries, k, filters, hint)
 
+    @strict_floats()
     def search(
         self,
         index: ReferenceIndex,

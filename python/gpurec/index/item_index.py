@@ -149,7 +149,6 @@ class ItemIndex(IndexChanges):
         now = self._now
         return f"ItemIndex({now.n_rows} items, d={self.d}, {now.metric}, on {now.backend.name})"
 
-    @strict_floats()
     def search(
         self,
         queries: Any,

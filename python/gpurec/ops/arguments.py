@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import config
 from ..arrays import as_numpy, widened_bfloat16
-from ..backends import METRICS, first_invalid_row
+from ..backends import METRICS, first_invalid_row, strict_floats
 
 __all__ = [
     "PRECISIONS",
@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 PRECISIONS = ("auto", "fp32")
+_FLOAT32 = np.dtype(np.float32)
 
 
 def as_float32(x: Any, name: str, op: str) -> np.ndarray:
@@ -34,13 +35,13 @@ def as_float32(x: Any, name: str, op: str) -> np.ndarray:
         If the dtype is bool, complex, object or text.
     """
     array = x if type(x) is np.ndarray else as_numpy(x, name, op)  # a call less for a search of a few us
-    if array.dtype == np.float32:
+    if array.dtype == _FLOAT32:
         return array
     if array.dtype.name == "bfloat16":  # an extension type of other packages: the upper half of a float32
         return widened_bfloat16(array.view(np.uint16))
     if array.dtype.kind not in "fiu":
         raise TypeError(f"[{op}] expected {name} of a float or integer dtype, got {array.dtype}")
-    with np.errstate(over="ignore", under="ignore"):  # an overflow becomes infinity, and that is reported
+    with strict_floats(), np.errstate(over="ignore", under="ignore"):  # infinity is found and reported later
         return array.astype(np.float32)
 
 
@@ -60,12 +61,14 @@ def as_matrix(x: Any, name: str, op: str, *, finite: bool = True, n_columns: int
         array = array.reshape(1, -1)
     if array.ndim != 2:
         raise ValueError(f"[{op}] expected {name} of shape (n, d), got {array.ndim} dimensions")
-    if array.shape[1] == 0:
+    d = array.shape[1]
+    if d == 0:
         raise ValueError(f"[{op}] expected {name} with at least one component a row, got shape {array.shape}")
-    if n_columns is not None and array.shape[1] != n_columns:
-        raise ValueError(f"[{op}] expected {name} with {n_columns} components a row, got {array.shape[1]}")
-    array = np.ascontiguousarray(array)
-    if finite:
+    if n_columns is not None and d != n_columns:
+        raise ValueError(f"[{op}] expected {name} with {n_columns} components a row, got {d}")
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+    if finite and first_invalid_row(array) is not None:
         check_finite(array, name, op)
     return array
 
