@@ -21,10 +21,12 @@ import sysconfig
 import time
 import venv
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpurec.backends.cpu import available_isas
+from gpurec.config import n_threads
 
 PROJECT = Path(__file__).resolve().parents[2]
 SUITE = PROJECT / "tests" / "conformance"
@@ -130,6 +132,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("defects", nargs="*", help="names to plant; all by default")
     parser.add_argument("--examples", type=int, default=EXAMPLES)
+    parser.add_argument("--jobs", type=int, default=n_threads(), help="defects tried at the same time")
     parser.add_argument("--write", type=Path, help="file that takes the table")
     chosen = parser.parse_args()
     known = defects_in_sources()
@@ -145,9 +148,10 @@ def main() -> int:
         return 2
     print(f"nothing planted: all pass in {sound.seconds:.0f} s", flush=True)
     outcomes = []
-    for defect in chosen.defects or known:
-        outcomes.append(run_suite(python, defect, chosen.examples))
-        print(f"{outcomes[-1].seconds:5.0f} s  {defect}: {outcomes[-1].finders()}", flush=True)
+    with ThreadPoolExecutor(chosen.jobs) as pool:  # the suite mostly keeps one core busy
+        for outcome in pool.map(lambda d: run_suite(python, d, chosen.examples), chosen.defects or known):
+            outcomes.append(outcome)
+            print(f"{outcome.seconds:5.0f} s  {outcome.defect}: {outcome.finders()}", flush=True)
     text = table(outcomes, chosen.examples)
     print(text)
     if chosen.write:
