@@ -87,21 +87,18 @@ py::dict arrays_of(const Table& table) {
   arrays["panels"] = py::array_t<float>({padded / kPanelItems, segment.d, std::int64_t(kPanelItems)}, segment.panels, owner);
   arrays["norms"] = py::array_t<float>(segment.n, segment.norms, owner);
   arrays["row_of"] = py::array_t<std::uint32_t>(segment.n, segment.row_of, owner);
-  if (segment.starts != nullptr) arrays["starts"] = py::array_t<float>(padded, segment.starts, owner);
   return arrays;
 }
 
 // A table over arrays as arrays_of gives them, from a mapped file for example; they are kept, not copied.
 Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Array<float>& panels,
-                      const Array<float>& norms, const Rows32& row_of, const std::optional<Array<float>>& starts) {
+                      const Array<float>& norms, const Rows32& row_of) {
   require(panels.ndim() == 3 && panels.shape(2) == kPanelItems && panels.shape(1) >= 1, "panels of shape (n_panels, d, 16)");
   require(norms.ndim() == 1 && row_of.ndim() == 1 && norms.size() == row_of.size(), "a norm and a row an item");
   const std::int64_t padded = panels.shape(0) * kPanelItems;
   require(padded == cpu::ItemSegment::padded(norms.size()), "as many panels as items need");
   require(n_rows >= norms.size() && n_rows <= kMaxRows, "at least as many rows as items");
   const Metric scanned = scanned_metric(metric);
-  require(starts.has_value() == (scanned == Metric::euclidean), "starts where the metric is euclidean");
-  require(!starts || (starts->ndim() == 1 && starts->size() == padded), "a start for each place of a panel");
   cpu::ItemSegment segment;
   segment.n = norms.size();
   segment.d = panels.shape(1);
@@ -109,9 +106,8 @@ Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Arra
   segment.panels = panels.data();
   segment.norms = norms.data();
   segment.row_of = row_of.data();
-  segment.starts = starts ? starts->data() : nullptr;
   // The last search that uses the arrays may end on a thread without the GIL.
-  auto* const kept = new py::tuple(py::make_tuple(panels, norms, row_of, starts));
+  auto* const kept = new py::tuple(py::make_tuple(panels, norms, row_of));
   segment.owner = std::shared_ptr<const void>(kept, [](const void* p) {
     const py::gil_scoped_acquire gil;
     delete static_cast<const py::tuple*>(p);

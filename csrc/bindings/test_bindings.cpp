@@ -33,9 +33,10 @@ void register_tests(py::module_& m) {
   m.def("bounds_euclidean", [](const Array<float>& q, const Array<float>& x, float scanned) {
     return interval(Metric::euclidean, q, x, scanned);
   });
-  m.def("scan_start_euclidean", [](const Array<float>& x) {
+  m.def("scan_starts", [](const Array<float>& x) {
     const cpu::FpEnvGuard environment;
-    return scan_start(Metric::euclidean, dot64(x.data(), x.data(), x.size()));
+    const double squares = dot64(x.data(), x.data(), x.size());
+    return std::make_pair(scan_start(squares), scan_start_of_norm(stored_norm(squares, x.size())));
   });
   m.def("reject_at", [](const std::string& metric, const Array<float>& q, double item_norm, float tau) {
     const cpu::FpEnvGuard environment;

@@ -101,19 +101,8 @@ NO_PANELS: dict[str, Change] = {
     "norms in two dimensions": _set("norms", lambda a: a[:, np.newaxis]),
     "norms as float16": _set("norms", lambda a: np.ones(len(a), np.float16)),
     "no norms": _drop("norms"),
-    "starts where none belong": lambda tensors, meta: tensors.update(
-        starts=np.zeros(tensors["panels"].shape[0] * 16, np.float32)
-    ),
-    "no starts where they belong": _meta("metric", "euclidean"),
 }
-NO_STARTS: dict[str, Change] = {
-    "starts too short": _set("starts", lambda a: a[:-1]),
-    "starts in two dimensions": _set("starts", lambda a: a[:, np.newaxis]),
-    "starts as float64": _set("starts", lambda a: a.astype(np.float64)),
-    "no starts": _drop("starts"),
-    "starts with dot": _meta("metric", "dot"),
-    "euclidean with boosts": _meta("boosted", True),
-}
+NO_BOOSTS: dict[str, Change] = {"euclidean with boosts": _meta("boosted", True)}
 NO_ITEMS: dict[str, Change] = {
     "items too few": _set("items", lambda a: a[:-1]),
     "items in one dimension": _set("items", lambda a: a[:, 0]),
@@ -151,10 +140,10 @@ def test_what_is_no_index_is_refused(tmp_path, what, writer, reader):
 
 
 @pytest.mark.skipif("cpu" not in BACKENDS, reason="panels are written by the native backend")
-@pytest.mark.parametrize("what", [*NO_PANELS, *NO_STARTS])
+@pytest.mark.parametrize("what", [*NO_PANELS, *NO_BOOSTS])
 def test_panels_that_do_not_fit_are_refused(tmp_path, what):
     metric = "dot" if what in NO_PANELS else "euclidean"
-    path = hostile(tmp_path, living_index("cpu", metric), (NO_PANELS | NO_STARTS)[what])
+    path = hostile(tmp_path, living_index("cpu", metric), (NO_PANELS | NO_BOOSTS)[what])
     assert_refused(path, "cpu")
     if what.startswith(("panels too few", "panels of", "panels in", "panels as", "no panels", "euclidean")):
         assert_refused(path, "reference")
@@ -188,11 +177,9 @@ def test_values_that_only_the_whole_file_would_show_do_no_harm(tmp_path, value, 
     rng = np.random.default_rng(8)
 
     def change(tensors: Tensors, meta: dict[str, Any]) -> None:
-        for name in ("panels", "starts"):
-            if name in tensors:
-                nonsense = tensors[name].copy()
-                nonsense[rng.random(nonsense.shape) < rng.choice([0.01, 0.5])] = value
-                tensors[name] = nonsense
+        nonsense = tensors["panels"].copy()
+        nonsense[rng.random(nonsense.shape) < rng.choice([0.01, 0.5])] = value
+        tensors["panels"] = nonsense
 
     path = hostile(tmp_path, living_index("cpu", metric, n=3000), change)
     index = gpurec.ItemIndex.load(path, mmap=True, backend="cpu")

@@ -101,7 +101,7 @@ def test_a_mapped_index_lies_in_its_file_and_on_cache_lines(tmp_path):
         if line.endswith(str(file))
     ]
     arrays = index._now.index.table.arrays()
-    assert {"panels", "norms", "starts", "row_of"} == arrays.keys()
+    assert {"panels", "norms", "row_of"} == arrays.keys()
     for name, array in arrays.items():
         begin = array.ctypes.data
         assert any(low <= begin and begin + array.nbytes <= high for low, high in ranges), name

@@ -11,8 +11,7 @@ class BlockScan {
       : table_(table),
         filters_(filters),
         filtered_(filters.mask != nullptr || !filters.deny.empty()),
-        kernels_(kernels),
-        no_starts_(kTileItems) {}
+        kernels_(kernels) {}
 
   // Which queries a block matters to, and what they reject, is found anew now and then: blocks come by falling
   // norm, so that for a dot an older reject value lets more through and an older list holds more queries, never
@@ -117,6 +116,7 @@ class BlockScan {
   }
 
   void scan_tiles(Scanned& scanned, const ItemTable::Block& block, const float* next_block) const {
+    alignas(64) float start[kTileItems] = {};
     alignas(64) float scores[kTileQueries * kTileItems];
     std::uint64_t hits[kTileQueries];
     const ItemTable::Part& part = table_.parts()[block.part];
@@ -128,7 +128,9 @@ class BlockScan {
       std::uint64_t live = n_items == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
       if (part.dead != nullptr && !GPUREC_PLANTED(filter_inactive_ignored)) live &= ~(*part.dead)[std::size_t(at / 64)];
       if (live == 0) continue;
-      const float* start = segment.starts != nullptr ? segment.starts + at : no_starts_.data();
+      for (int j = 0; j < n_items && segment.metric == Metric::euclidean; ++j) {
+        start[j] = scan_start_of_norm(segment.norms[at + j]);
+      }
       // While the queries pass over these panels the next ones come nearer, a share with each tile of queries.
       const float* next = at + kTileItems < end ? segment.panel_of(at + kTileItems) : next_block;
       const int share = scanned.progress.size() <= kTileQueries ? 4 : scanned.progress.size() <= 3 * kTileQueries ? 2 : 1;
@@ -168,7 +170,6 @@ class BlockScan {
   const FiltersView& filters_;
   bool filtered_;
   const Kernels& kernels_;
-  AlignedFloats no_starts_;
 };
 
 }  // namespace

@@ -198,7 +198,7 @@ class Share {
     if (rows_.metric() == Metric::euclidean) {
       for (int j = 0; j < n_items; ++j) {
         const float* x = tile_.row(j);
-        starts_.data()[j] = scan_start(Metric::euclidean, kernels_.dot64(x, x, d));
+        starts_.data()[j] = scan_start(kernels_.dot64(x, x, d));
       }
     }
     return largest_of(squares);

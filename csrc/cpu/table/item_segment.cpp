@@ -13,11 +13,9 @@ namespace {
 constexpr std::int64_t kRowsPerTask = 4096;
 
 struct OwnedArrays {
-  OwnedArrays(std::int64_t n, std::int64_t d, bool with_starts)
-      : panels(ItemSegment::padded(n) * d), norms(n), starts(with_starts ? ItemSegment::padded(n) : 0), row_of(std::size_t(n)) {}
+  OwnedArrays(std::int64_t n, std::int64_t d) : panels(ItemSegment::padded(n) * d), norms(n), row_of(std::size_t(n)) {}
   AlignedFloats panels;
   AlignedFloats norms;
-  AlignedFloats starts;
   std::vector<std::uint32_t> row_of;
 };
 
@@ -38,14 +36,13 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
   std::iota(order.begin(), order.end(), 0u);
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return squares[a] > squares[b]; });
 
-  auto arrays = std::make_shared<OwnedArrays>(n, d, metric == Metric::euclidean);
+  auto arrays = std::make_shared<OwnedArrays>(n, d);
   parallel_for(n_threads, (n + kBlockItems - 1) / kBlockItems, [&](std::int64_t block) {
     const std::int64_t end = std::min(n, (block + 1) * kBlockItems);
     for (std::int64_t position = block * kBlockItems; position < end; ++position) {
       const std::uint32_t source = order[position];
       arrays->row_of[position] = public_rows[source];
       arrays->norms.data()[position] = stored_norm(squares[source], d);
-      if (metric == Metric::euclidean) arrays->starts.data()[position] = scan_start(metric, squares[source]);
       const float* x = rows.row(source);
       float* column = arrays->panels.data() + position / kPanelItems * (kPanelItems * d) + position % kPanelItems;
       for (std::int64_t i = 0; i < d; ++i) column[i * kPanelItems] = x[i];
@@ -58,7 +55,6 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
   segment->metric = metric;
   segment->panels = arrays->panels.data();
   segment->norms = arrays->norms.data();
-  segment->starts = metric == Metric::euclidean ? arrays->starts.data() : nullptr;
   segment->row_of = arrays->row_of.data();
   segment->owner = arrays;
   segment->find_blocks();
@@ -86,7 +82,7 @@ void ItemSegment::find_blocks() {
 
 std::int64_t ItemSegment::n_bytes() const {
   const std::int64_t per_item = std::int64_t(sizeof(float) + sizeof(std::uint32_t));
-  return n * per_item + padded(n) * (d + (starts != nullptr ? 1 : 0)) * std::int64_t(sizeof(float)) +
+  return n * per_item + padded(n) * d * std::int64_t(sizeof(float)) +
          std::int64_t(blocks.size() * sizeof(BlockNorms));
 }
 

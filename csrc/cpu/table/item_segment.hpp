@@ -29,7 +29,6 @@ struct ItemSegment {
   Metric metric = Metric::dot;               // dot (prepared cosine and pearson too) or euclidean
   const float* panels = nullptr;             // (padded n, d) in panels; padding is zero
   const float* norms = nullptr;              // (n), upper bounds
-  const float* starts = nullptr;             // (padded n), what the accumulator starts from; null for dot: zero
   const std::uint32_t* row_of = nullptr;     // (n), public rows
   std::vector<BlockNorms> blocks;
   std::shared_ptr<const void> owner;
@@ -54,7 +53,7 @@ struct ItemSegment {
   void find_blocks();
 };
 
-// A segment over arrays made earlier by build_segment and kept elsewhere; `starts` as there. Throws
+// A segment over arrays made earlier by build_segment and kept elsewhere. Throws
 // std::invalid_argument where a row is not below n_rows, or a norm is negative or NaN.
 std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t n_rows);
 

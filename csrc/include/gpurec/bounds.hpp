@@ -64,6 +64,10 @@ inline double norm_lower(float stored) {
   return v > 0.0 ? v : 0.0;
 }
 
+// How far a scan start lies from -|x|^2/2, relative to it: norm_lower says that a stored norm errs by 2^-22, so its
+// square by 2^-21, and the start is rounded once.
+constexpr double kStartError = 0x1p-20;
+
 // |x| from a float32 sum of the d squares, in any order, fused or not: each of the non-negative terms meets at
 // most d roundings, so the exact sum is at most (squares + d 2^-149) / (1 - gamma_d), and 1 / (1 - g) <= 1 + 2 g up
 // to g = 1/2. Infinite or NaN where the float32 sum is.
@@ -80,7 +84,7 @@ struct Interval {
   float upper;
 };
 
-// One query's bound for a float32 scan whose accumulator starts at `scan_start(x)` and adds the d products
+// One query's bound for a float32 scan whose accumulator starts at a scan start of x and adds the d products
 // q[i]*x[i] in any order, fused or not, results below the normal range kept.
 class Float32Bound {
  public:
@@ -116,7 +120,7 @@ class Float32Bound {
     const double half_square = 0.5 * item_norm * item_norm;
     const double sum = query_upper_ + item_norm;
     const double scan = 2.0 * gamma_ * (query_upper_ * item_norm + half_square) +
-                        2.0 * kHalfUlp32 * half_square + (2.0 * double(d_) + 3.0) * 0x1p-149;
+                        2.0 * kStartError * half_square + (2.0 * double(d_) + 5.0) * 0x1p-149;
     const double sums = (double(d_) / 32 + 11) * 0x1p-52 * sum * sum + 0x1p-1000;
     if (GPUREC_PLANTED(bounds_euclidean_as_dot)) return next_up(linear_ * item_norm + constant_);
     return next_up(scan * (1.0 + 0x1p-20) + sums);
@@ -198,9 +202,9 @@ inline float trusted_square(double squares) {
   return squares <= kLargestTrustedSquare ? float(squares) : std::numeric_limits<float>::quiet_NaN();
 }
 
-// What the scan's accumulator starts from: euclidean ranks by q.x - |x|^2/2, a dot from zero.
-inline float scan_start(Metric metric, double item_squares) {
-  return metric == Metric::euclidean ? float(-0.5 * item_squares) : 0.0f;
-}
+// What a euclidean scan's accumulator starts from: it ranks by q.x - |x|^2/2. A dot's starts from zero.
+inline float scan_start(double item_squares) { return float(-0.5 * item_squares); }
+// The same from a stored norm, with a relative error of kStartError.
+inline float scan_start_of_norm(float stored_norm) { return -(0.5f * stored_norm) * stored_norm; }
 
 }  // namespace gpurec

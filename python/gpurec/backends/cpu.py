@@ -131,9 +131,7 @@ class CpuBackend:
             nothing = np.empty((0, table.d), np.float32)
             table = table.with_items(nothing, rows, n_rows, self.isa, self.n_threads)
         else:
-            table = native.table_of_arrays(
-                metric, n_rows, tensors["panels"], tensors["norms"], rows, tensors.get("starts")
-            )
+            table = native.table_of_arrays(metric, n_rows, tensors["panels"], tensors["norms"], rows)
         return CpuIndex(table, metric, self)
 
     def search_above(
