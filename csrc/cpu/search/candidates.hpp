@@ -41,6 +41,15 @@ class Candidates {
     return most + std::max<std::int64_t>(most, kRoom);
   }
 
+  // Queries whose lists, n_lists each at a time and 16 bytes an entry or less, together take no more than 48 MB or
+  // 16 bytes for each place of the result.
+  static std::int64_t queries_in_memory(std::int64_t k, std::int64_t n_items, std::int64_t n_queries,
+                                        std::int64_t n_lists) {
+    const std::int64_t list_bytes = list_limit(k, n_items) * 16 * n_lists;
+    const std::int64_t most_bytes = std::max(std::int64_t(48) << 20, n_queries * std::min(k, n_items) * 16);
+    return std::max<std::int64_t>(1, most_bytes / list_bytes);
+  }
+
   const Float32Bound& bound() const { return bound_; }
   float tau() const { return tau_; }
   SearchStats& stats() { return stats_; }

@@ -271,10 +271,8 @@ std::optional<SearchStats> score_top_k_of_rows(MatrixView<const float> rows, Met
   constexpr std::int64_t kRowsPerShare = 1 << 12;
   constexpr std::int64_t kMostQueries = 1024;  // that pass over a tile and leave it in the second-level cache
   const std::int64_t n_shares = std::clamp<std::int64_t>(rows.rows / kRowsPerShare, 1, n_threads);
-  const std::int64_t places = std::min(k, rows.rows);
-  const std::int64_t list_bytes = Candidates::list_limit(k, rows.rows) * 16 * n_shares;
-  const std::int64_t most_bytes = std::max(std::int64_t(48) << 20, queries.rows * places * 16);
-  const std::int64_t size = std::clamp<std::int64_t>(most_bytes / list_bytes, 1, kMostQueries);
+  const std::int64_t size =
+      std::min(kMostQueries, Candidates::queries_in_memory(k, rows.rows, queries.rows, n_shares));
   const Rows source(rows, metric, kernels);
   SearchStats total;
   for (std::int64_t first = 0; first < queries.rows; first += size) {

@@ -70,14 +70,11 @@ class Search {
   }
 
   // Queries of one scan stay in the second-level cache beside the panels. Those of several scans are rescored
-  // together, since items come from further away than queries. A query's lists take 16 bytes an entry or less, and
-  // those of all threads together no more than 48 MB or 16 bytes for each place of the result.
+  // together, since items come from further away than queries.
   void split_by_queries() {
     constexpr std::int64_t kMostScanned = 32 * kTileQueries;
     constexpr std::int64_t kMostRescored = 8 * kMostScanned;
-    const std::int64_t list_bytes = Candidates::list_limit(k_, table_.n_active()) * 16;
-    const std::int64_t most_bytes = std::max(std::int64_t(48) << 20, queries_.rows * std::min(k_, table_.n_active()) * 16);
-    const std::int64_t room = std::max<std::int64_t>(1, most_bytes / n_threads_ / list_bytes);
+    const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
     const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
     in_tasks((queries_.rows + size - 1) / size, [&](std::int64_t task, SearchStats& stats) {

@@ -68,7 +68,7 @@ def as_matrix(x: Any, name: str, op: str, *, finite: bool = True, n_columns: int
         raise ValueError(f"[{op}] expected {name} with {n_columns} components a row, got {d}")
     if not array.flags.c_contiguous:
         array = np.ascontiguousarray(array)
-    if finite and first_invalid_row(array) is not None:
+    if finite and first_invalid_row(array) is not None:  # asked here: a call less for a search of a few us
         check_finite(array, name, op)
     return array
 
