@@ -27,6 +27,8 @@ py::dict counts_of(const SearchStats& stats) {
   counts["compressions"] = stats.compressions;
   counts["ties_at_threshold"] = stats.ties_at_threshold;
   counts["canonical_fallbacks"] = stats.canonical_fallbacks;
+  counts["supposed"] = stats.supposed;
+  counts["rescans"] = stats.rescans;
   counts["rescored"] = stats.rescored;
   return counts;
 }

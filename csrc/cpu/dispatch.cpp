@@ -23,20 +23,25 @@ bool has_avx512() {
 
 }  // namespace
 
+#define GPUREC_KERNELS(isa, supported)                                                                             \
+  {#isa, supported, scan_tile_f32_##isa, multiply_tile_f32_##isa, distance_tile_f32_##isa, scan_rows_f32_##isa,    \
+   dot64_##isa, neg_squared_distance64_##isa, dot_scores_##isa, neg_squared_distance_scores_##isa,                 \
+   unpack_panel_##isa, pack_panel_##isa, find_above_##isa, near_kth_largest_##isa,                    \
+   keep_above_##isa, append_hits_##isa}
+
 const std::vector<Kernels>& all_kernels() {
   // A NEON row goes above serial, its files beside the others: scan/neon.cpp, multiply/neon.cpp and so on.
   static const std::vector<Kernels> table = {
 #if defined(__x86_64__) || defined(_M_X64)
-      {"avx512", has_avx512, scan_tile_f32_avx512, multiply_tile_f32_avx512, distance_tile_f32_avx512, scan_rows_f32_avx512, dot64_avx512, neg_squared_distance64_avx512, unpack_panel_avx512, pack_panel_avx512, find_above_avx512,
-       near_kth_largest_avx512, keep_above_avx512, append_hits_avx512},
-      {"avx2", has_avx2, scan_tile_f32_avx2, multiply_tile_f32_avx2, distance_tile_f32_avx2, scan_rows_f32_avx2, dot64_avx2, neg_squared_distance64_avx2, unpack_panel_avx2, pack_panel_avx2, find_above_avx2,
-       near_kth_largest_avx2, keep_above_avx2, append_hits_avx2},
+      GPUREC_KERNELS(avx512, has_avx512),
+      GPUREC_KERNELS(avx2, has_avx2),
 #endif
-      {"serial", always, scan_tile_f32_serial, multiply_tile_f32_serial, distance_tile_f32_serial, scan_rows_f32_serial, dot64_serial, neg_squared_distance64_serial, unpack_panel_serial, pack_panel_serial, find_above_serial,
-       near_kth_largest_serial, keep_above_serial, append_hits_serial},
+      GPUREC_KERNELS(serial, always),
   };
   return table;
 }
+
+#undef GPUREC_KERNELS
 
 const Kernels& kernels(const std::string& isa) {
   std::string wanted = isa;

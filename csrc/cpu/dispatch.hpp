@@ -7,6 +7,7 @@
 #include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
 #include "gpurec/select.hpp"
+#include "gpurec/views.hpp"
 
 namespace gpurec::cpu {
 
@@ -19,12 +20,21 @@ struct Kernels {
   ScanRows scan_rows;
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;
+  CanonicalScores dot_scores;
+  CanonicalScores neg_squared_distance_scores;
   UnpackPanel unpack_panel;
   PackPanel pack_panel;
   FindAbove find_above;
   NearKthLargest near_kth_largest;
   KeepAbove keep_above;
   AppendHits append_hits;
+
+  CanonicalSum canonical_sum(Metric metric) const {
+    return metric == Metric::euclidean ? neg_squared_distance64 : dot64;
+  }
+  CanonicalScores canonical_scores(Metric metric) const {
+    return metric == Metric::euclidean ? neg_squared_distance_scores : dot_scores;
+  }
 };
 
 // Every ISA that was built, best first; the last one, serial, is always supported.

@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 1024;
 
-CanonicalSum canonical_sum(Metric metric, const Kernels& kernels) {
-  return metric == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64;
-}
-
 bool all_finite(const float* x, std::int64_t n) {
   std::uint32_t bad = 0;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -185,7 +181,7 @@ void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, 
   const bool distances = metric == Metric::euclidean;
   // Packing a panel costs about as much as scoring it against two queries.
   if (std::min(a.rows, b.rows) <= 2 || (distances && b.cols >= kWidestTrusted)) {
-    score_canonically(a, b, canonical_sum(metric, kernels), out, n_threads);
+    score_canonically(a, b, kernels.canonical_sum(metric), out, n_threads);
     return;
   }
   const MatrixJob job(a, b, distances, out, kernels, n_threads);
@@ -194,7 +190,7 @@ void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, 
 
 void score_pairs(MatrixView<const float> a, MatrixView<const float> b, Metric metric, float* out,
                  const Kernels& kernels, int n_threads) {
-  const CanonicalSum sum = canonical_sum(metric, kernels);
+  const CanonicalSum sum = kernels.canonical_sum(metric);
   parallel_for(n_threads, (a.rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task) {
     const std::int64_t end = std::min(a.rows, (task + 1) * kRowsPerTask);
     for (std::int64_t i = task * kRowsPerTask; i < end; ++i) out[i] = round32(sum(a.row(i), b.row(i), a.cols));

@@ -15,7 +15,7 @@
 namespace gpurec::cpu {
 namespace {
 
-void keep_best(std::vector<std::uint64_t>& keys, std::int64_t k) {
+void keep_best(Keys& keys, std::int64_t k) {
   if (std::int64_t(keys.size()) <= k) return;
   std::nth_element(keys.begin(), keys.begin() + (k - 1), keys.end(), std::greater<std::uint64_t>());
   keys.resize(std::size_t(k));
@@ -23,11 +23,11 @@ void keep_best(std::vector<std::uint64_t>& keys, std::int64_t k) {
 
 // Keys of the best k values of scores[first, end). Rows are met in ascending order, so that once k values are
 // held an equal one comes later in the total order and may be passed over.
-std::vector<std::uint64_t> best_of(const float* scores, std::int64_t first, std::int64_t end, std::int64_t k,
+Keys best_of(const float* scores, std::int64_t first, std::int64_t end, std::int64_t k,
                                    const Kernels& kernels) {
   constexpr std::int64_t kSlack = 64;
   const std::int64_t limit = 2 * std::min(k, end - first) + kSlack;
-  std::vector<std::uint64_t> keys;
+  Keys keys;
   float threshold = -std::numeric_limits<float>::infinity();
   for (std::int64_t row = first; (row = kernels.find_above(scores, row, end, threshold)) < end; ++row) {
     if (!is_finite(scores[row]) && !GPUREC_PLANTED(top_k_returns_infinity)) continue;
@@ -47,7 +47,7 @@ void top_k(MatrixView<const float> scores, std::int64_t k, TopKView out, const K
   constexpr std::int64_t kValuesPerPart = 1 << 16;
   const std::int64_t parts_of_row =
       scores.rows >= n_threads ? 1 : std::min<std::int64_t>(n_threads, scores.cols / kValuesPerPart + 1);
-  std::vector<std::vector<std::uint64_t>> keys(static_cast<std::size_t>(scores.rows * parts_of_row));
+  std::vector<Keys> keys(static_cast<std::size_t>(scores.rows * parts_of_row));
   parallel_for(n_threads, scores.rows * parts_of_row, [&](std::int64_t task) {
     const std::int64_t row = task / parts_of_row;
     const std::int64_t part = task % parts_of_row;

@@ -29,8 +29,8 @@ MEMBERS = {name: _ALL_MEMBERS[name] for name in (_CHOSEN.split(",") if _CHOSEN e
 ISAS = tuple(name.removeprefix("cpu-") for name in MEMBERS if name.startswith("cpu-"))
 
 # Ten cases of each kind in the ordinary run; .ci/full asks for 2000.
-EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", "260"))
-CASES_PER_TEST = 26
+EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", "280"))
+CASES_PER_TEST = 28
 
 # What the searches of each member did, summed over all tests that went through `member_backend`.
 COUNTS: dict[str, Counter[str]] = defaultdict(Counter)

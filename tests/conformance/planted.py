@@ -6,7 +6,7 @@ environment of its own below build/planted, so the installed gpurec stays as it 
 that each defect meets is stated at the head of the table.
 
     python tests/conformance/planted.py --write docs/design/planted.md
-    python tests/conformance/planted.py --examples 130 scan_keep_strict order_larger_row_first
+    python tests/conformance/planted.py --examples 140 scan_keep_strict order_larger_row_first
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gpurec.config import n_threads
 PROJECT = Path(__file__).resolve().parents[2]
 SUITE = PROJECT / "tests" / "conformance"
 ENVIRONMENT = PROJECT / "build" / "planted"
-EXAMPLES = 78  # three cases of each kind
+EXAMPLES = 84  # three cases of each kind
 FEWEST_DEFECTS = 20
 SECONDS = 600  # for one run of the sample; one that takes longer hangs
 

@@ -32,6 +32,8 @@ struct SquaredDistance {
   }
 };
 
+inline __m256d four(const float* x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }
+
 template <class Term>
 inline double lane_sum_avx2(const float* q, const float* x, std::int64_t d) {
   __m256d lane[8];
@@ -41,21 +43,19 @@ inline double lane_sum_avx2(const float* q, const float* x, std::int64_t d) {
   for (; i + kLanes <= d; i += kLanes) {
 #pragma GCC unroll 8
     for (int v = 0; v < 8; ++v) {
-      lane[v] = Term::add(lane[v], _mm256_cvtps_pd(_mm_loadu_ps(q + i + 4 * v)),
-                          _mm256_cvtps_pd(_mm_loadu_ps(x + i + 4 * v)));
+      lane[v] = Term::add(lane[v], four(q + i + 4 * v), four(x + i + 4 * v));
     }
   }
   if (i < d) {  // the last group, its missing components zero: they add +0
-    alignas(32) float tail_q[kLanes] = {};
-    alignas(32) float tail_x[kLanes] = {};
+    float tail_q[kLanes] = {};
+    float tail_x[kLanes] = {};
     for (int l = 0; i + l < d; ++l) {
       tail_q[l] = q[i + l];
       tail_x[l] = x[i + l];
     }
 #pragma GCC unroll 8
     for (int v = 0; v < 8; ++v) {
-      lane[v] = Term::add(lane[v], _mm256_cvtps_pd(_mm_load_ps(tail_q + 4 * v)),
-                          _mm256_cvtps_pd(_mm_load_ps(tail_x + 4 * v)));
+      lane[v] = Term::add(lane[v], four(tail_q + 4 * v), four(tail_x + 4 * v));
     }
   }
 #pragma GCC unroll 4
@@ -74,6 +74,21 @@ double dot64_avx2(const float* q, const float* x, std::int64_t d) { return lane_
 
 double neg_squared_distance64_avx2(const float* q, const float* x, std::int64_t d) {
   return -lane_sum_avx2<SquaredDistance>(q, x, d);
+}
+
+void dot_scores_avx2(const float* q, const float* items, std::int64_t d, const std::uint32_t* positions,
+                     std::uint32_t first, std::int64_t n, float* scores) {
+  for (std::int64_t e = 0; e < n; ++e) {
+    scores[e] = round32(lane_sum_avx2<Dot>(q, items + (positions[e] - first) * d, d));
+  }
+}
+
+void neg_squared_distance_scores_avx2(const float* q, const float* items, std::int64_t d,
+                                      const std::uint32_t* positions, std::uint32_t first, std::int64_t n,
+                                      float* scores) {
+  for (std::int64_t e = 0; e < n; ++e) {
+    scores[e] = round32(-lane_sum_avx2<SquaredDistance>(q, items + (positions[e] - first) * d, d));
+  }
 }
 
 namespace {

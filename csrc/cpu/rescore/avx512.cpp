@@ -33,17 +33,27 @@ struct SquaredDistance {
   }
 };
 
-template <class Term>
-inline double lane_sum_avx512(const float* q, const float* x, std::int64_t d) {
-  __m512d lane[4];
+inline __m512d eight(const float* x) { return _mm512_cvtps_pd(_mm256_loadu_ps(x)); }
+inline __m512d eight(const double* x) { return _mm512_loadu_pd(x); }
+inline __m512d eight(const double* x, __mmask8 mask) { return _mm512_maskz_loadu_pd(mask, x); }
+inline __m512d eight(const float* x, __mmask8 mask) { return _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, x)); }
+
+// Lanes 0-7 of the sums of one query with N items, the first two halvings done.
+template <class Term, int N, class Value>
+inline void eight_lanes(const Value* q, const float* const (&x)[N], std::int64_t d, __m512d (&sum)[N]) {
+  __m512d lane[N][4];
 #pragma GCC unroll 4
-  for (int v = 0; v < 4; ++v) lane[v] = _mm512_setzero_pd();
+  for (int n = 0; n < N; ++n) {
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) lane[n][v] = _mm512_setzero_pd();
+  }
   std::int64_t i = 0;
   for (; i + kLanes <= d; i += kLanes) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
-      lane[v] = Term::add(lane[v], _mm512_cvtps_pd(_mm256_loadu_ps(q + i + 8 * v)),
-                          _mm512_cvtps_pd(_mm256_loadu_ps(x + i + 8 * v)));
+      const __m512d y = eight(q + i + 8 * v);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) lane[n][v] = Term::add(lane[n][v], y, eight(x[n] + i + 8 * v));
     }
   }
   if (i < d) {  // the last group, its missing components zero: they add +0
@@ -51,16 +61,87 @@ inline double lane_sum_avx512(const float* q, const float* x, std::int64_t d) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
       const __mmask8 mask = __mmask8(valid >> (8 * v));
-      lane[v] = Term::add(lane[v], _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, q + i + 8 * v)),
-                          _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, x + i + 8 * v)));
+      const __m512d y = eight(q + i + 8 * v, mask);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) lane[n][v] = Term::add(lane[n][v], y, eight(x[n] + i + 8 * v, mask));
     }
   }
-  lane[0] = _mm512_add_pd(lane[0], lane[2]);
-  lane[1] = _mm512_add_pd(lane[1], lane[3]);
-  lane[0] = _mm512_add_pd(lane[0], lane[1]);
-  const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(lane[0]), _mm512_extractf64x4_pd(lane[0], 1));
+#pragma GCC unroll 4
+  for (int n = 0; n < N; ++n) {
+    sum[n] = _mm512_add_pd(_mm512_add_pd(lane[n][0], lane[n][2]), _mm512_add_pd(lane[n][1], lane[n][3]));
+  }
+}
+
+template <class Term>
+inline double lane_sum_avx512(const float* q, const float* x, std::int64_t d) {
+  __m512d sum[1];
+  eight_lanes<Term, 1>(q, {x}, d, sum);
+  const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(sum[0]), _mm512_extractf64x4_pd(sum[0], 1));
   const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+// The sums of eight vectors' lanes, each by halves.
+inline __m512d sums_of(const __m512d (&v)[8]) {
+  __m512d half[4];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {  // four lanes of v[2 j], four of v[2 j + 1]
+    half[j] = _mm512_add_pd(_mm512_shuffle_f64x2(v[2 * j], v[2 * j + 1], 0x44),
+                            _mm512_shuffle_f64x2(v[2 * j], v[2 * j + 1], 0xee));
+  }
+  __m512d quarter[2];
+#pragma GCC unroll 2
+  for (int j = 0; j < 2; ++j) {  // two lanes of v[4 j], ..., v[4 j + 3]
+    quarter[j] = _mm512_add_pd(_mm512_shuffle_f64x2(half[2 * j], half[2 * j + 1], 0x88),
+                               _mm512_shuffle_f64x2(half[2 * j], half[2 * j + 1], 0xdd));
+  }
+  const __m512d mixed = _mm512_add_pd(_mm512_unpacklo_pd(quarter[0], quarter[1]),
+                                      _mm512_unpackhi_pd(quarter[0], quarter[1]));  // of v[0], v[4], v[1], v[5], ...
+  return _mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), mixed);
+}
+
+// Eight items at a time share the last halvings.
+template <class Term, bool kNegate, class Value>
+inline void scores_of(const Value* q, const float* items, std::int64_t d, const std::uint32_t* positions,
+                      std::uint32_t first, std::int64_t n, float* scores) {
+  for (std::int64_t e = 0; e < n; e += 8) {
+    const std::int64_t n_items = n - e < 8 ? n - e : 8;
+    __m512d sum[8];
+#pragma GCC unroll 4
+    for (int j = 0; j < 8; j += 2) {
+      const auto row = [&](std::int64_t i) { return items + (positions[e + (i < n_items ? i : 0)] - first) * d; };
+      __m512d two[2];
+      eight_lanes<Term, 2>(q, {row(j), row(j + 1)}, d, two);
+      sum[j] = two[0];
+      sum[j + 1] = two[1];
+    }
+    __m512d total = sums_of(sum);
+    if (kNegate) total = _mm512_sub_pd(_mm512_setzero_pd(), total);
+    // Adding +0 makes -0 +0.
+    const __m256 rounded = _mm256_add_ps(_mm512_cvtpd_ps(total), _mm256_setzero_ps());
+    _mm256_mask_storeu_ps(scores + e, __mmask8((1u << n_items) - 1), rounded);
+  }
+}
+
+// Converting costs as much as multiplying: for several items the query is converted once.
+template <class Term, bool kNegate>
+inline void scores_of_any(const float* q, const float* items, std::int64_t d, const std::uint32_t* positions,
+                          std::uint32_t first, std::int64_t n, float* scores) {
+  constexpr std::int64_t kWidest = 1024;
+  if (n < 4) {
+    for (std::int64_t e = 0; e < n; ++e) {
+      const double sum = lane_sum_avx512<Term>(q, items + (positions[e] - first) * d, d);
+      scores[e] = round32(kNegate ? -sum : sum);
+    }
+    return;
+  }
+  if (d > kWidest) return scores_of<Term, kNegate>(q, items, d, positions, first, n, scores);
+  alignas(64) double wide[kWidest];
+  for (std::int64_t i = 0; i < d; i += 8) {
+    const __mmask8 mask = __mmask8(d - i < 8 ? (1u << (d - i)) - 1 : 0xff);
+    _mm512_store_pd(wide + i, eight(q + i, mask));
+  }
+  scores_of<Term, kNegate>(static_cast<const double*>(wide), items, d, positions, first, n, scores);
 }
 
 }  // namespace
@@ -69,6 +150,17 @@ double dot64_avx512(const float* q, const float* x, std::int64_t d) { return lan
 
 double neg_squared_distance64_avx512(const float* q, const float* x, std::int64_t d) {
   return -lane_sum_avx512<SquaredDistance>(q, x, d);
+}
+
+void dot_scores_avx512(const float* q, const float* items, std::int64_t d, const std::uint32_t* positions,
+                       std::uint32_t first, std::int64_t n, float* scores) {
+  scores_of_any<Dot, false>(q, items, d, positions, first, n, scores);
+}
+
+void neg_squared_distance_scores_avx512(const float* q, const float* items, std::int64_t d,
+                                        const std::uint32_t* positions, std::uint32_t first, std::int64_t n,
+                                        float* scores) {
+  scores_of_any<SquaredDistance, true>(q, items, d, positions, first, n, scores);
 }
 
 namespace {

@@ -7,6 +7,11 @@ namespace gpurec::cpu {
 #define GPUREC_DECLARE_RESCORE(isa)                                            \
   double dot64_##isa(const float* q, const float* x, std::int64_t d);          \
   double neg_squared_distance64_##isa(const float* q, const float* x, std::int64_t d); \
+  void dot_scores_##isa(const float* q, const float* items, std::int64_t d, const std::uint32_t* positions, \
+                        std::uint32_t first, std::int64_t n, float* scores);     \
+  void neg_squared_distance_scores_##isa(const float* q, const float* items, std::int64_t d, \
+                                         const std::uint32_t* positions, std::uint32_t first, std::int64_t n, \
+                                         float* scores);                          \
   void unpack_panel_##isa(const float* panel, std::int64_t d, float* items);   \
   void pack_panel_##isa(const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d, float* panel, \
                         float* squares)

@@ -16,6 +16,19 @@ double neg_squared_distance64_serial(const float* q, const float* x, std::int64_
   return neg_squared_distance64(q, x, d);
 }
 
+void dot_scores_serial(const float* q, const float* items, std::int64_t d, const std::uint32_t* positions,
+                       std::uint32_t first, std::int64_t n, float* scores) {
+  for (std::int64_t e = 0; e < n; ++e) scores[e] = round32(dot64_serial(q, items + (positions[e] - first) * d, d));
+}
+
+void neg_squared_distance_scores_serial(const float* q, const float* items, std::int64_t d,
+                                        const std::uint32_t* positions, std::uint32_t first, std::int64_t n,
+                                        float* scores) {
+  for (std::int64_t e = 0; e < n; ++e) {
+    scores[e] = round32(neg_squared_distance64_serial(q, items + (positions[e] - first) * d, d));
+  }
+}
+
 void unpack_panel_serial(const float* panel, std::int64_t d, float* items) {
   for (std::int64_t i = 0; i < d; ++i) {
     for (int lane = 0; lane < kPanelItems; ++lane) items[lane * d + i] = panel[i * kPanelItems + lane];

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "gpurec/bounds.hpp"
 #include "gpurec/order.hpp"
 #include "gpurec/score_top_k.hpp"
+#include "search/scan_list.hpp"
 #include "search/sort_keys.hpp"
 #include "table/item_source.hpp"
 
@@ -24,10 +24,9 @@ namespace gpurec::cpu {
 class Candidates {
  public:
   // `n_items` is how many items may be offered at most; positions are of `items`.
-  Candidates(const ItemSource& items, std::int64_t n_items, CanonicalSum canonical, const Kernels& kernels,
-             const float* query, std::int64_t k)
+  Candidates(const ItemSource& items, std::int64_t n_items, const Kernels& kernels, const float* query,
+             std::int64_t k)
       : items_(&items),
-        canonical_(canonical),
         kernels_(&kernels),
         query_(query),
         k_(k),
@@ -53,10 +52,31 @@ class Candidates {
   const Float32Bound& bound() const { return bound_; }
   float tau() const { return tau_; }
   SearchStats& stats() { return stats_; }
-  std::int64_t n_scanned() const { return n_scanned_; }
-  const std::uint32_t* positions() const { return positions_.data(); }
+  std::int64_t n_scanned() const { return list_.size(); }
+  const std::uint32_t* positions() const { return list_.positions(); }
 
-  void raise_to(float tau) { tau_ = std::max(tau_, tau); }
+  // A threshold that k distinct items are known to reach, or below which nothing is of interest.
+  void prove(float tau) {
+    proved_ = std::max(proved_, tau);
+    suppose(proved_);
+  }
+
+  // A threshold that they are likely to reach. What it ruled out must be scanned again unless is_proved() in the end.
+  void suppose(float tau) { tau_ = std::max(tau_, tau); }
+
+  bool is_proved() const { return proved_ >= tau_ || GPUREC_PLANTED(threshold_supposed_unchecked); }
+
+  // Supposes what the rank-th best of the items scanned so far reaches, where so many were let through; about
+  // `n_expected` items will. Those scanned so far are forgotten: the scan meets them again.
+  void suppose_from_sample(std::int64_t rank, std::int64_t n_expected) {
+    const std::int64_t n = list_.size();
+    list_.set_size(0);
+    exact_.clear();
+    if (rank > n) return;
+    ++stats_.supposed;
+    suppose(bound_.lower(kernels_->near_kth_largest(list_.values(), n, rank), largest_norm_));
+    list_.reserve(std::min(limit_, n_expected + n_expected / 8) + kTileItems);
+  }
 
   // The scan values at or below this are of no use, for items of at most that norm.
   float reject_at(double largest_norm) const { return bound_.reject_at(tau_, largest_norm); }
@@ -64,13 +84,13 @@ class Candidates {
   // Scan values of items that passed the filters, as bits of a tile whose first position is given; no item's norm
   // is above `largest_norm`. True where the threshold rose.
   bool offer(const float* scores, std::uint32_t first, std::uint64_t bits, double largest_norm) {
-    if (n_scanned_ + kTileItems > std::int64_t(values_.size())) grow();
+    const std::int64_t n = list_.size();
+    if (n + kTileItems > list_.room()) grow();
     largest_norm_ = std::max(largest_norm_, largest_norm);
-    const int count =
-        kernels_->append_hits(scores, first, bits, values_.data() + n_scanned_, positions_.data() + n_scanned_);
-    n_scanned_ += count;
+    const int count = kernels_->append_hits(scores, first, bits, list_.values() + n, list_.positions() + n);
+    list_.set_size(n + count);
     stats_.candidates += count;
-    if (n_scanned_ < limit_) return false;
+    if (n + count < limit_) return false;
     const float before = tau_;
     compress();
     return tau_ > before;
@@ -90,59 +110,57 @@ class Candidates {
 
   float score(const float* item) {
     ++stats_.rescored;
-    return round32(canonical_(query_, item, items_->d()));
+    return round32(kernels_->canonical_sum(items_->metric())(query_, item, items_->d()));
   }
 
   void take_all_of(const Candidates& other) {
-    values_.resize(std::size_t(n_scanned_));
-    positions_.resize(std::size_t(n_scanned_));
-    values_.insert(values_.end(), other.values_.begin(), other.values_.begin() + other.n_scanned_);
-    positions_.insert(positions_.end(), other.positions_.begin(), other.positions_.begin() + other.n_scanned_);
-    n_scanned_ += other.n_scanned_;
+    list_.append(other.list_);
     exact_.insert(exact_.end(), other.exact_.begin(), other.exact_.end());
     largest_norm_ = std::max(largest_norm_, other.largest_norm_);
-    raise_to(other.tau_);
+    prove(other.proved_);
+    suppose(other.tau_);
     stats_.add(other.stats_);
   }
 
   // Drops what the final threshold rules out; the scan list then holds what is left to score canonically.
   void settle() {
     thin();
-    if (n_scanned_ > k_ + k_ / 8 + 8) thin_by_intervals();
+    if (list_.size() > k_ + k_ / 8 + 8 || !is_proved()) thin_by_intervals();
   }
 
-  // The scan list in the order in which items lie. It mostly is: only lists of several threads or segments are not.
-  void sort_by_position() {
-    const auto first = positions_.begin();
-    if (std::is_sorted(first, first + n_scanned_)) return;
-    std::vector<std::pair<std::uint32_t, float>> entries(static_cast<std::size_t>(n_scanned_));
-    for (std::size_t i = 0; i < entries.size(); ++i) entries[i] = {positions_[i], values_[i]};
-    std::sort(entries.begin(), entries.end());
-    for (std::size_t i = 0; i < entries.size(); ++i) std::tie(positions_[i], values_[i]) = entries[i];
-  }
+  void sort_by_position() { list_.sort_by_position(); }
 
-  // The canonical score of the scan list's entry i, in place of its scan value.
-  void settle_entry(std::int64_t i, float score) {
-    float& value = values_[std::size_t(i)];
-    value = GPUREC_PLANTED(rescore_keeps_scan_value) ? round32(bound_.estimate(value)) : score;
+  // Canonical scores of the scan list's entries, in place of their scan values: `items` begin at position `first`.
+  void score_entries(std::int64_t begin, std::int64_t end, const float* items, std::uint32_t first) {
+    float* const values = list_.values();
+    if (GPUREC_PLANTED(rescore_keeps_scan_value)) {
+      for (std::int64_t e = begin; e < end; ++e) values[e] = round32(bound_.estimate(values[e]));
+      return;
+    }
+    kernels_->canonical_scores(items_->metric())(query_, items, items_->d(), list_.positions() + begin, first,
+                                                 end - begin, values + begin);
   }
 
   // Every entry has its score: the list becomes keys.
   void settled() {
-    stats_.rescored += n_scanned_;
-    items_->rows_at(positions_.data(), n_scanned_, positions_.data());
+    const std::int64_t n = list_.size();
+    const float* const scores = list_.values();
+    std::uint32_t* const rows = list_.positions();
+    stats_.rescored += n;
+    items_->rows_at(rows, n, rows);
     std::size_t n_exact = exact_.size();
-    exact_.resize(n_exact + std::size_t(n_scanned_));
-    for (std::size_t i = 0; i < std::size_t(n_scanned_); ++i) {
-      exact_[n_exact] = order_key(values_[i], positions_[i]);
-      n_exact += is_finite(values_[i]);  // always, unless a mapped file's norms are not those of its items
+    exact_.resize(n_exact + std::size_t(n));
+    std::uint64_t* const keys = exact_.data();
+    for (std::int64_t i = 0; i < n; ++i) {
+      keys[n_exact] = order_key(scores[i], rows[i]);
+      n_exact += is_finite(scores[i]);  // always, unless a mapped file's norms are not those of its items
     }
     exact_.resize(n_exact);
-    n_scanned_ = 0;
+    list_.set_size(0);
   }
 
   // The answer once every entry is settled: keys of at most k items that score at least `floor`, best first.
-  const std::vector<std::uint64_t>& answer(float floor = -std::numeric_limits<float>::infinity()) {
+  const Keys& answer(float floor = -std::numeric_limits<float>::infinity()) {
     if (floor > -std::numeric_limits<float>::infinity()) {
       const std::uint64_t least = std::uint64_t(monotone_u32(floor)) << 32;
       exact_.erase(std::remove_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key < least; }),
@@ -172,17 +190,15 @@ class Candidates {
 
   // Room for one more tile; lists grow as they fill, since k may be as large as the table.
   void grow() {
-    const std::int64_t size = std::min(limit_, std::max<std::int64_t>(2 * n_scanned_, 4 * kTileItems)) + kTileItems;
-    values_.resize(std::size_t(size));
-    positions_.resize(std::size_t(size));
+    list_.reserve(std::min(limit_, std::max<std::int64_t>(2 * list_.size(), 4 * kTileItems)) + kTileItems);
   }
 
-  bool crowded() const { return n_scanned_ > limit_ - std::max<std::int64_t>((limit_ - k_) / 4, 8); }
+  bool crowded() const { return list_.size() > limit_ - std::max<std::int64_t>((limit_ - k_) / 4, 8); }
 
   void compress() {
     ++stats_.compressions;
     if (GPUREC_PLANTED(compress_drops_overflow)) {
-      n_scanned_ = std::min(n_scanned_, limit_ / 2);
+      list_.set_size(std::min(list_.size(), limit_ / 2));
       return;
     }
     thin();
@@ -194,48 +210,50 @@ class Candidates {
   // them at the largest norm: a threshold. Then one comparison an entry.
   void thin() {
     const std::int64_t rank = GPUREC_PLANTED(threshold_one_too_high) ? k_ - 1 : k_;
-    if (rank > 0 && n_scanned_ >= rank) {
-      raise_to(bound_.lower(kernels_->near_kth_largest(values_.data(), n_scanned_, rank), largest_norm_));
+    if (rank > 0 && list_.size() >= rank) {
+      prove(bound_.lower(kernels_->near_kth_largest(list_.values(), list_.size(), rank), largest_norm_));
     }
     float reject = reject_at(largest_norm_);
     if (GPUREC_PLANTED(compress_drops_ties)) reject = round_up32(double(tau_));
-    n_scanned_ = kernels_->keep_above(values_.data(), positions_.data(), n_scanned_, reject);
+    list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject));
   }
 
   // The same with each item's own norm; an upper bound equal to the k-th known score loses by a larger row.
   void thin_by_intervals() {
-    std::vector<Interval> intervals(static_cast<std::size_t>(n_scanned_));
+    float* const values = list_.values();
+    std::uint32_t* const positions = list_.positions();
+    std::vector<Interval> intervals(static_cast<std::size_t>(list_.size()));
     std::vector<float> lowers(intervals.size());
     for (std::size_t i = 0; i < intervals.size(); ++i) {
-      intervals[i] = bound_.interval(values_[i], items_->norm_at(positions_[i]));
+      intervals[i] = bound_.interval(values[i], items_->norm_at(positions[i]));
       lowers[i] = intervals[i].lower;
     }
-    if (n_scanned_ >= k_) {
+    if (list_.size() >= k_) {
       std::nth_element(lowers.begin(), lowers.begin() + (k_ - 1), lowers.end(), std::greater<float>());
-      raise_to(lowers[std::size_t(k_ - 1)]);
+      prove(lowers[std::size_t(k_ - 1)]);
     }
     const std::uint64_t last = std::int64_t(exact_.size()) >= k_ ? last_exact_key() : 0;
     std::int64_t kept = 0;
     for (std::size_t i = 0; i < intervals.size(); ++i) {
       const float upper = intervals[i].upper;
-      if (upper < tau_ || order_key(upper, items_->row_at(positions_[i])) < last) continue;
-      values_[std::size_t(kept)] = values_[i];
-      positions_[std::size_t(kept++)] = positions_[i];
+      if (upper < tau_ || order_key(upper, items_->row_at(positions[i])) < last) continue;
+      values[kept] = values[i];
+      positions[kept++] = positions[i];
     }
-    stats_.ties_at_threshold += last != 0 ? n_scanned_ - kept : 0;
-    n_scanned_ = kept;
+    stats_.ties_at_threshold += last != 0 ? list_.size() - kept : 0;
+    list_.set_size(kept);
   }
 
   // Intervals too wide to tell the candidates apart, or mass ties: score them all and let the total order cut to k.
   void score_all() {
     std::vector<float> item(static_cast<std::size_t>(items_->d()));
-    for (std::int64_t i = 0; i < n_scanned_; ++i) {
-      const std::uint32_t position = positions_[std::size_t(i)];
+    for (std::int64_t i = 0; i < list_.size(); ++i) {
+      const std::uint32_t position = list_.positions()[i];
       items_->copy_item(position, item.data());
       const float exact = score(item.data());
       if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, items_->row_at(position)));
     }
-    n_scanned_ = 0;
+    list_.set_size(0);
     cut_exact();
   }
 
@@ -250,22 +268,20 @@ class Candidates {
     const float last = score_of_key(last_exact_key());
     count_ties(std::size_t(k_), last);
     exact_.resize(std::size_t(k_));
-    raise_to(last);
+    prove(last);
   }
 
   const ItemSource* items_;
-  CanonicalSum canonical_;
   const Kernels* kernels_;
   const float* query_;
   std::int64_t k_;
   std::int64_t limit_;
   Float32Bound bound_;
-  float tau_ = -std::numeric_limits<float>::infinity();
+  float proved_ = -std::numeric_limits<float>::infinity();
+  float tau_ = -std::numeric_limits<float>::infinity();  // what rules items out, at least what is proved
   double largest_norm_ = 0.0;        // of the items offered with scan values
-  std::int64_t n_scanned_ = 0;
-  std::vector<float> values_;
-  std::vector<std::uint32_t> positions_;
-  std::vector<std::uint64_t> exact_;  // order keys of items whose canonical scores are known
+  ScanList list_;
+  Keys exact_;  // order keys of items whose canonical scores are known
   SearchStats stats_;
 };
 

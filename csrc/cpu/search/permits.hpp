@@ -8,6 +8,7 @@
 
 #include "gpurec/order.hpp"
 #include "gpurec/score_top_k.hpp"
+#include "search/sort_keys.hpp"
 
 namespace gpurec::cpu {
 
@@ -40,7 +41,7 @@ class DeniedClasses {
 };
 
 // Answer of query i from keys in order, padded with row -1 and score -inf.
-inline void write_answer(const std::vector<std::uint64_t>& keys, std::int64_t k, TopKView out, std::int64_t i) {
+inline void write_answer(const Keys& keys, std::int64_t k, TopKView out, std::int64_t i) {
   std::int64_t* const rows = out.rows.row(i);
   float* const scores = out.scores.row(i);
   std::transform(keys.begin(), keys.end(), rows, row_of_key);

@@ -9,7 +9,6 @@
 
 namespace gpurec::cpu {
 
-void rescore_candidates(const ItemTable& table, CanonicalSum canonical, const Kernels& kernels,
-                        const std::vector<Candidates*>& group, const std::vector<const float*>& queries);
+void rescore_candidates(const ItemTable& table, const Kernels& kernels, const std::vector<Candidates*>& group);
 
 }  // namespace gpurec::cpu

@@ -7,8 +7,9 @@ namespace {
 
 class BlockScan {
  public:
-  BlockScan(const ItemTable& table, const FiltersView& filters, const Kernels& kernels)
+  BlockScan(const ItemTable& table, const FiltersView& filters, const Kernels& kernels, std::size_t every)
       : table_(table),
+        every_(every),
         filters_(filters),
         filtered_(filters.mask != nullptr || !filters.deny.empty()),
         kernels_(kernels) {}
@@ -22,7 +23,7 @@ class BlockScan {
     for (std::size_t b = first; b < blocks.size(); b += step) {
       const ItemTable::Block& block = blocks[b];
       if (scanned.is_stale(block, group.size())) {
-        refresh(group, scanned, block);
+        refresh(group, scanned, block, b * (kBlockItems / kTileItems));
         if (scanned.progress.empty() && !scanned.any_invalid && table_.metric() == Metric::dot) {
           count_skipped(group, (blocks.size() - b + step - 1) / step);
           return;
@@ -31,9 +32,7 @@ class BlockScan {
         ++scanned.age;
       }
       const float* const next_block = b + step < blocks.size() ? first_panel(blocks[b + step]) : nullptr;
-      if (!scanned.progress.empty()) scan_tiles(scanned, block, next_block);
-      const std::int64_t n_items = std::min(table_.parts()[block.part].segment->n - block.first, kBlockItems);
-      for (Progress* p : scanned.progress) p->candidates.stats().scanned += n_items;
+      if (!scanned.progress.empty()) scan_tiles(scanned, block, b * (kBlockItems / kTileItems), next_block);
       for (Progress* p : scanned.skipped) p->candidates.stats().panels_skipped += kBlockItems / kTileItems;
     }
   }
@@ -69,14 +68,15 @@ class BlockScan {
     return table_.parts()[block.part].segment->panel_of(block.first);
   }
 
-  void refresh(const std::vector<Progress*>& group, Scanned& scanned, const ItemTable::Block& block) const {
+  void refresh(const std::vector<Progress*>& group, Scanned& scanned, const ItemTable::Block& block,
+               std::size_t tile) const {
     scanned.clear();
     scanned.largest = block.largest;
     for (Progress* const member : group) {
       Progress& p = *member;
       if (p.shared != nullptr) {
         p.shared->raise_to(p.candidates.tau());
-        p.candidates.raise_to(p.shared->load());
+        p.candidates.suppose(p.shared->load());
       }
       const Float32Bound& bound = p.candidates.bound();
       const float best = bound.best_possible(block.smallest, block.largest);
@@ -89,7 +89,7 @@ class BlockScan {
         scanned.reject.push_back(p.candidates.reject_at(block.largest));
       } else {
         scanned.any_invalid = true;
-        scan_canonically(p, block);
+        scan_canonically(p, block, tile);
       }
     }
     if (table_.metric() == Metric::euclidean) scanned.any_invalid = true;  // norms alone do not order its blocks
@@ -99,23 +99,29 @@ class BlockScan {
     for (Progress* p : group) p->candidates.stats().panels_skipped += std::int64_t(n_blocks) * (kBlockItems / kTileItems);
   }
 
-  void scan_canonically(Progress& p, const ItemTable::Block& block) const {
-    p.candidates.stats().canonical_fallbacks += kBlockItems / kTileItems;
+  void scan_canonically(Progress& p, const ItemTable::Block& block, std::size_t tile) const {
     std::vector<float> item(static_cast<std::size_t>(table_.d()));
     const ItemTable::Part& part = table_.parts()[block.part];
     const std::int64_t end = std::min(part.segment->n, block.first + kBlockItems);
-    for (std::int64_t at = block.first; at < end; ++at) {
-      if (is_dead(part, at) || !permits(filters_, p.index, part.segment->row_of[at])) continue;
-      p.offer_canonical(table_, part.base + std::uint32_t(at), item);
+    for (std::int64_t first = block.first; first < end; first += kTileItems, ++tile) {
+      if (!is_wanted(tile)) continue;
+      ++p.candidates.stats().canonical_fallbacks;
+      for (std::int64_t at = first; at < std::min(end, first + kTileItems); ++at) {
+        if (is_dead(part, at) || !permits(filters_, p.index, part.segment->row_of[at])) continue;
+        p.offer_canonical(table_, part.base + std::uint32_t(at), item);
+      }
     }
   }
+
+  bool is_wanted(std::size_t tile) const { return tile % every_ == every_ - 1; }
 
   static bool is_dead(const ItemTable::Part& part, std::int64_t at) {
     if (GPUREC_PLANTED(filter_inactive_ignored)) return false;
     return part.dead != nullptr && ((*part.dead)[std::size_t(at / 64)] >> (at % 64) & 1) != 0;
   }
 
-  void scan_tiles(Scanned& scanned, const ItemTable::Block& block, const float* next_block) const {
+  // `tile` is the number of the block's first.
+  void scan_tiles(Scanned& scanned, const ItemTable::Block& block, std::size_t tile, const float* next_block) const {
     alignas(64) float start[kTileItems] = {};
     alignas(64) float scores[kTileQueries * kTileItems];
     std::uint64_t hits[kTileQueries];
@@ -123,10 +129,13 @@ class BlockScan {
     const ItemSegment& segment = *part.segment;
     const std::int64_t d = table_.d() - (GPUREC_PLANTED(scan_drops_last_component) ? table_.d() % 2 : 0);
     const std::int64_t end = std::min(segment.n, block.first + kBlockItems);
-    for (std::int64_t at = block.first; at < end; at += kTileItems) {
+    std::int64_t n_scanned = 0;
+    for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
+      if (!is_wanted(tile)) continue;
       const int n_items = int(std::min<std::int64_t>(kTileItems, end - at));
       std::uint64_t live = n_items == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
       if (part.dead != nullptr && !GPUREC_PLANTED(filter_inactive_ignored)) live &= ~(*part.dead)[std::size_t(at / 64)];
+      n_scanned += n_items;
       if (live == 0) continue;
       for (int j = 0; j < n_items && segment.metric == Metric::euclidean; ++j) {
         start[j] = scan_start_of_norm(segment.norms[at + j]);
@@ -153,6 +162,7 @@ class BlockScan {
         }
       }
     }
+    for (Progress* p : scanned.progress) p->candidates.stats().scanned += n_scanned;
   }
 
   // The bits of the tile's items that this query may be given. Filters are asked before an item is counted: only
@@ -167,6 +177,7 @@ class BlockScan {
   }
 
   const ItemTable& table_;
+  std::size_t every_;
   const FiltersView& filters_;
   bool filtered_;
   const Kernels& kernels_;
@@ -175,8 +186,8 @@ class BlockScan {
 }  // namespace
 
 void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels,
-                 const std::vector<Progress*>& group, std::size_t first, std::size_t step) {
-  BlockScan(table, filters, kernels).scan(group, first, step);
+                 const std::vector<Progress*>& group, std::size_t first, std::size_t step, std::size_t every) {
+  BlockScan(table, filters, kernels, every).scan(group, first, step);
 }
 
 }  // namespace gpurec::cpu

@@ -30,12 +30,12 @@ class SharedTau {
 
 // One query's progress through some blocks of a table; `index` is its place among the filters' queries.
 struct Progress {
-  Progress(const ItemTable& table, std::int64_t index, const float* query, std::int64_t k, CanonicalSum canonical,
+  Progress(const ItemTable& table, std::int64_t index, const float* query, std::int64_t k,
            const FiltersView& filters, const Kernels& kernels)
       : index(index),
         query(query),
         denied(filters, index),
-        candidates(table, table.n_active(), canonical, kernels, query, k) {}
+        candidates(table, table.n_active(), kernels, query, k) {}
 
   // Scores the item at a position canonically, where there is one; `item` has room for it.
   void offer_canonical(const ItemTable& table, std::uint32_t position, std::vector<float>& item) {
@@ -51,8 +51,9 @@ struct Progress {
   SharedTau* shared = nullptr;
 };
 
-// Scans blocks first, first + step, ... of a table for a group of queries.
+// Scans blocks first, first + step, ... of a table for a group of queries; of their tiles every `every`-th. The last of
+// these stands for the others, so that where the best items have the largest norms a sample falls short of them.
 void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels,
-                 const std::vector<Progress*>& group, std::size_t first, std::size_t step);
+                 const std::vector<Progress*>& group, std::size_t first, std::size_t step, std::size_t every = 1);
 
 }  // namespace gpurec::cpu

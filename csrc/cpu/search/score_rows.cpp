@@ -26,9 +26,6 @@ class Rows final : public ItemSource {
       : rows_(rows), metric_(metric), kernels_(kernels) {}
   std::int64_t d() const override { return rows_.cols; }
   Metric metric() const override { return metric_ == Metric::euclidean ? Metric::euclidean : Metric::dot; }
-  CanonicalSum canonical() const {
-    return metric_ == Metric::euclidean ? kernels_.neg_squared_distance64 : kernels_.dot64;
-  }
   std::int64_t row_at(std::uint32_t position) const override { return position; }
   void rows_at(const std::uint32_t* positions, std::int64_t n, std::uint32_t* rows) const override {
     std::copy_n(positions, n, rows);
@@ -101,7 +98,7 @@ class Share {
         starts_(kTileItems) {
     for (std::int64_t i = 0; i < queries.rows; ++i) {
       queries_.push_back(queries.row(i));
-      candidates_.emplace_back(rows, rows.raw().rows, rows.canonical(), kernels, queries.row(i), k);
+      candidates_.emplace_back(rows, rows.raw().rows, kernels, queries.row(i), k);
       denied_.emplace_back(filters, first_query + i);
     }
     reject_.resize(queries_.size());
@@ -252,7 +249,7 @@ bool search(const Rows& rows, MatrixView<const float> queries, std::int64_t firs
     std::vector<float> room(static_cast<std::size_t>(rows.d()));
     for (std::int64_t e = 0; e < all.n_scanned(); ++e) {
       const float* const item = rows.items(all.positions()[e], 1, room.data()).data;
-      all.settle_entry(e, round32(rows.canonical()(asked.row(i), item, rows.d())));
+      all.score_entries(e, e + 1, item, all.positions()[e]);
     }
     all.settled();
     write_answer(all.answer(), k, out, first + i);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <deque>
 #include <functional>
 #include <limits>
@@ -37,7 +38,6 @@ class Search {
         filters_(filters),
         answer_(std::move(answer)),
         kernels_(kernels),
-        canonical_(table.metric() == Metric::euclidean ? kernels.neg_squared_distance64 : kernels.dot64),
         n_threads_(n_threads) {}
 
   SearchStats run() {
@@ -82,7 +82,7 @@ class Search {
       const auto n_queries = std::int64_t(group.size());
       const std::int64_t scanned = share_of(n_queries, kMostScanned);
       for (std::int64_t first = 0; first < n_queries; first += scanned) {
-        scan_blocks(table_, filters_, kernels_, members(group, first, std::min(n_queries, first + scanned)), 0, 1);
+        scan(members(group, first, std::min(n_queries, first + scanned)), 0, 1);
       }
       finish(group, stats);
     });
@@ -98,7 +98,7 @@ class Search {
       group = progress_of(0, queries_.rows);
       for (Progress& p : group) p.shared = &shared[std::size_t(p.index)];
       if (GPUREC_PLANTED(threads_lose_last) && part > 0 && part == n_parts - 1) return;
-      scan_blocks(table_, filters_, kernels_, members(group, 0, queries_.rows), std::size_t(part), std::size_t(n_parts));
+      scan(members(group, 0, queries_.rows), std::size_t(part), std::size_t(n_parts));
     });
     in_tasks(std::min(n_parts, queries_.rows), [&](std::int64_t task, SearchStats& stats) {
       const std::int64_t n_tasks = std::min(n_parts, queries_.rows);
@@ -111,6 +111,23 @@ class Search {
       }
       finish(group, stats);
     });
+  }
+
+  // Scans every step-th block. Where k is large most candidates come before a threshold is proved: a sample, of which
+  // a few belong to the answer, tells beforehand where it will lie. A guess that is too high, four standard deviations
+  // away, costs another scan. With m items in the sample m + 4 k / sqrt(k m / n) candidates are of no use, which is
+  // least near m^3 = 4 k n.
+  void scan(const std::vector<Progress*>& group, std::size_t first, std::size_t step) const {
+    const double n = double(table_.n_active()) / double(step);
+    const double k = double(k_) / double(step);
+    const double every = std::floor(std::cbrt(n * n / (4 * k)));
+    const double expected = k / every;
+    const double rank = std::ceil(expected + 4 * std::sqrt(expected)) + 4;
+    if (rank * every < std::min(3 * k, n)) {
+      scan_blocks(table_, filters_, kernels_, group, first, step, std::size_t(every));
+      for (Progress* p : group) p->candidates.suppose_from_sample(std::int64_t(rank), std::int64_t(rank * every));
+    }
+    scan_blocks(table_, filters_, kernels_, group, first, step);
   }
 
   // Queries with their own allow lists: the lists are all there is to score.
@@ -137,8 +154,8 @@ class Search {
   }
 
   Progress start_of(std::int64_t i) const {
-    Progress p(table_, i, queries_.row(i), k_, canonical_, filters_, kernels_);
-    p.candidates.raise_to(floor_);
+    Progress p(table_, i, queries_.row(i), k_, filters_, kernels_);
+    p.candidates.prove(floor_);
     return p;
   }
 
@@ -168,22 +185,30 @@ class Search {
     }
     if (std::int64_t(scores.size()) < k_) return;
     std::nth_element(scores.begin(), scores.begin() + (k_ - 1), scores.end(), std::greater<float>());
-    p.candidates.raise_to(scores[std::size_t(k_ - 1)]);
+    p.candidates.prove(scores[std::size_t(k_ - 1)]);
   }
 
   void finish(Group& group, SearchStats& stats) const {
     std::vector<Candidates*> candidates;
-    std::vector<const float*> queries;
     for (Progress& p : group) {
       p.candidates.settle();
+      if (!p.candidates.is_proved()) scan_again(p);
       candidates.push_back(&p.candidates);
-      queries.push_back(p.query);
     }
-    rescore_candidates(table_, canonical_, kernels_, candidates, queries);
+    rescore_candidates(table_, kernels_, candidates);
     for (Progress& p : group) {
       answer_(p.index, p.candidates);
       stats.add(p.candidates.stats());
     }
+  }
+
+  void scan_again(Progress& p) const {
+    SearchStats spent = p.candidates.stats();
+    ++spent.rescans;
+    p = start_of(p.index);
+    scan_blocks(table_, filters_, kernels_, {&p}, 0, 1);
+    p.candidates.stats().add(spent);
+    p.candidates.settle();
   }
 
   const ItemTable& table_;
@@ -193,7 +218,6 @@ class Search {
   const FiltersView& filters_;
   Answer answer_;
   const Kernels& kernels_;
-  CanonicalSum canonical_;
   int n_threads_;
   SearchStats stats_;
 };
@@ -206,11 +230,11 @@ SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries,
   return Search(table, queries, k, kNoFloor, filters, answer, kernels, n_threads).run();
 }
 
-std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, MatrixView<const float> queries,
+std::vector<Keys> score_above(const ItemTable& table, MatrixView<const float> queries,
                                                     float threshold, std::int64_t k, std::int64_t most,
                                                     const FiltersView& filters, const Kernels& kernels,
                                                     int n_threads) {
-  std::vector<std::vector<std::uint64_t>> keys(static_cast<std::size_t>(queries.rows));
+  std::vector<Keys> keys(static_cast<std::size_t>(queries.rows));
   std::atomic<std::int64_t> total{0};
   const auto answer = [&](std::int64_t i, Candidates& candidates) {
     keys[std::size_t(i)] = candidates.answer(threshold);

@@ -5,6 +5,7 @@
 
 #include "dispatch.hpp"
 #include "gpurec/score_top_k.hpp"
+#include "search/sort_keys.hpp"
 #include "table/item_table.hpp"
 
 namespace gpurec::cpu {
@@ -15,7 +16,7 @@ SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries,
 
 // Every item that scores at least `threshold`, at most `k` of them a query: keys of order.hpp, best first.
 // Throws std::length_error where there are more than `most` in all.
-std::vector<std::vector<std::uint64_t>> score_above(const ItemTable& table, MatrixView<const float> queries,
+std::vector<Keys> score_above(const ItemTable& table, MatrixView<const float> queries,
                                                     float threshold, std::int64_t k, std::int64_t most,
                                                     const FiltersView& filters, const Kernels& kernels, int n_threads);
 

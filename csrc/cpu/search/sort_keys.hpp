@@ -4,40 +4,75 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
 namespace gpurec::cpu {
 
-inline void sort_keys(std::vector<std::uint64_t>& keys) {
+// Leaves new elements as they are: they are about to be written.
+template <class T>
+struct Uninitialised : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = Uninitialised<U>;
+  };
+  template <class U, class... Arguments>
+  void construct(U* place, Arguments&&... arguments) {
+    if constexpr (sizeof...(Arguments) == 0) {
+      ::new (static_cast<void*>(place)) U;
+    } else {
+      ::new (static_cast<void*>(place)) U(std::forward<Arguments>(arguments)...);
+    }
+  }
+};
+
+using Keys = std::vector<std::uint64_t, Uninitialised<std::uint64_t>>;
+
+// By kPasses digits of the distance from the largest score, that of the last digit first.
+template <int kPasses>
+void sort_by_digits(Keys& keys, std::uint32_t top, int digit_bits) {
+  const std::uint32_t n_digits = std::uint32_t(1) << digit_bits;
+  const auto digit = [=](std::uint64_t key, int pass) {
+    return (top - std::uint32_t(key >> 32)) >> (pass * digit_bits) & (n_digits - 1);
+  };
+  std::vector<std::uint32_t> starts(kPasses * n_digits);
+  std::uint32_t* start[kPasses];
+  for (int pass = 0; pass < kPasses; ++pass) start[pass] = starts.data() + std::uint32_t(pass) * n_digits;
+  for (const std::uint64_t key : keys) {
+    for (int pass = 0; pass < kPasses; ++pass) ++start[pass][digit(key, pass)];
+  }
+  Keys sorted(keys.size());
+  for (int pass = 0; pass < kPasses; ++pass) {
+    std::uint32_t sum = 0;
+    for (std::uint32_t i = 0; i < n_digits; ++i) sum += std::exchange(start[pass][i], sum);
+    for (const std::uint64_t key : keys) sorted[start[pass][digit(key, pass)]++] = key;
+    keys.swap(sorted);
+  }
+}
+
+inline void sort_keys(Keys& keys) {
   constexpr std::size_t kFewKeys = 512;  // below, comparing costs less than counting digits
-  constexpr int kMostDigitBits = 12;     // so that the counts of a pass stay in the first-level cache
   if (keys.size() <= kFewKeys) {
     std::sort(keys.begin(), keys.end(), std::greater<std::uint64_t>());
     return;
   }
-  std::uint32_t smallest = ~std::uint32_t(0), largest = 0;
+  std::uint64_t smallest = keys[0], largest = keys[0];
   for (const std::uint64_t key : keys) {
-    smallest = std::min(smallest, std::uint32_t(key >> 32));
-    largest = std::max(largest, std::uint32_t(key >> 32));
+    if (key < smallest) smallest = key;
+    if (key > largest) largest = key;
   }
+  const auto top = std::uint32_t(largest >> 32);
   int bits = 0;
-  while (bits < 32 && (largest - smallest) >> bits != 0) ++bits;
-  const int n_passes = (bits + kMostDigitBits - 1) / kMostDigitBits;
-  const int digit_bits = n_passes == 0 ? 0 : (bits + n_passes - 1) / n_passes;
-  const std::uint32_t n_digits = std::uint32_t(1) << digit_bits;
-  const auto digit = [=](std::uint64_t key, int pass) {  // of the distance from the largest: that comes first
-    return (largest - std::uint32_t(key >> 32)) >> (pass * digit_bits) & (n_digits - 1);
-  };
-  std::vector<std::uint64_t> sorted(n_passes == 0 ? 0 : keys.size());
-  std::vector<std::uint32_t> starts(n_digits);
-  for (int pass = 0; pass < n_passes; ++pass) {
-    std::fill(starts.begin(), starts.end(), 0u);
-    for (const std::uint64_t key : keys) ++starts[digit(key, pass)];
-    std::uint32_t sum = 0;
-    for (std::uint32_t& start : starts) sum += std::exchange(start, sum);
-    for (const std::uint64_t key : keys) sorted[starts[digit(key, pass)]++] = key;
-    keys.swap(sorted);
+  while (bits < 32 && (top - std::uint32_t(smallest >> 32)) >> bits != 0) ++bits;
+  // Digits of at most 12 bits, so that the counts of two passes stay in the first-level cache.
+  if (bits > 24) {
+    sort_by_digits<3>(keys, top, (bits + 2) / 3);
+  } else if (bits > 12) {
+    sort_by_digits<2>(keys, top, (bits + 1) / 2);
+  } else if (bits > 0) {
+    sort_by_digits<1>(keys, top, bits);
   }
   for (std::size_t first = 0; first < keys.size();) {
     std::size_t end = first + 1;

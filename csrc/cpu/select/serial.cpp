@@ -15,6 +15,7 @@ float halve_to_kth_largest(const float* values, std::int64_t n, std::int64_t k, 
   std::memcpy(&high, &largest, sizeof high);
   low = ordered_bits(low);
   high = ordered_bits(high);
+  const std::int64_t enough = k + std::max(k / 128, std::min<std::int64_t>(k / 32, 8));
   while (low < high) {  // the k-th largest lies in [low, high]
     const std::int32_t middle = std::int32_t((std::int64_t(low) + high + 1) >> 1);
     const std::int32_t bits = ordered_bits(middle);
@@ -23,7 +24,7 @@ float halve_to_kth_largest(const float* values, std::int64_t n, std::int64_t k, 
     const std::int64_t count = count_at_least(values, n, pivot);
     if (count >= k) {
       low = middle;
-      if (count <= k + k / 32) break;
+      if (count <= enough) break;
     } else {
       high = middle - 1;
     }

@@ -56,7 +56,12 @@ class ItemTable final : public ItemSource {
     return part.segment->row_of[position - part.base];
   }
   void rows_at(const std::uint32_t* positions, std::int64_t n, std::uint32_t* rows) const override {
-    for (std::int64_t i = 0; i < n; ++i) rows[i] = std::uint32_t(row_at(positions[i]));
+    for (std::int64_t i = 0; i < n;) {
+      const Part& part = part_of(positions[i]);
+      const std::uint32_t* const row_of = part.segment->row_of;
+      const auto end = std::uint32_t(part.segment->n);  // a list's positions mostly lie in one part
+      for (; i < n && positions[i] - part.base < end; ++i) rows[i] = row_of[positions[i] - part.base];
+    }
   }
   double norm_at(std::uint32_t position) const override {
     const Part& part = part_of(position);

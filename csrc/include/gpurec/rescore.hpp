@@ -7,6 +7,11 @@ namespace gpurec {
 
 using CanonicalSum = double (*)(const float* q, const float* x, std::int64_t d);
 
+// The scores of many items for one query, each the rounded sum: scores[e] is of row positions[e] - first of `items`.
+// The rows of `items` are d floats; `scores` may not overlap with what is read.
+using CanonicalScores = void (*)(const float* q, const float* items, std::int64_t d, const std::uint32_t* positions,
+                                 std::uint32_t first, std::int64_t n, float* scores);
+
 // Has the items of a panel back as rows: items[lane * d + i] = panel[i * kPanelItems + lane].
 using UnpackPanel = void (*)(const float* panel, std::int64_t d, float* items);
 

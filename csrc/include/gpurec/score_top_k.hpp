@@ -24,6 +24,8 @@ struct SearchStats {
   std::int64_t compressions = 0;         // times a buffer was thinned
   std::int64_t ties_at_threshold = 0;    // items left out that score the same as the k-th answer
   std::int64_t canonical_fallbacks = 0;  // (query, panel) pairs scored canonically
+  std::int64_t supposed = 0;             // searches that a sample gave a threshold
+  std::int64_t rescans = 0;              // of these, those whose threshold proved too high
   std::int64_t rescored = 0;             // canonical scores computed for candidates
 
   void add(const SearchStats& other) {
@@ -33,6 +35,8 @@ struct SearchStats {
     compressions += other.compressions;
     ties_at_threshold += other.ties_at_threshold;
     canonical_fallbacks += other.canonical_fallbacks;
+    supposed += other.supposed;
+    rescans += other.rescans;
     rescored += other.rescored;
   }
 };

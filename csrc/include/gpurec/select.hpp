@@ -8,7 +8,7 @@ namespace gpurec {
 // The first index in [from, n) whose value lies above a threshold, n where there is none; NaN is above nothing.
 using FindAbove = std::int64_t (*)(const float* values, std::int64_t from, std::int64_t n, float threshold);
 
-// A value t that at least k of the n values reach, 1 <= k <= n, and hardly more than k + k/32 where none are equal:
+// A value t that at least k of the n values reach, 1 <= k <= n, and hardly more than k + k/128 (8 for k of hundreds) where none are equal:
 // a threshold that is quick to find.
 using NearKthLargest = float (*)(const float* values, std::int64_t n, std::int64_t k);
 

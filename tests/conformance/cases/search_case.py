@@ -233,6 +233,18 @@ def _long(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
     return case
 
 
+def _deep(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
+    """So many places that a sample tells where the threshold will lie, rightly or not."""
+    n = int(rng.integers(1000, 4000))
+    k = int(rng.integers(int(2 * np.sqrt(8 * n)), n // 3))
+    table = str(rng.choice(["neighbours_together", "random_factors", "long_tail", "equal_by_thousands"]))
+    queries, items = TABLES[table](rng, n, int(rng.choice([3, 16])), int(rng.choice([1, 7, 60])))
+    case = SearchCase(number, kind, queries, items, k, str(rng.choice(METRICS, p=[0.6, 0.1, 0.1, 0.2])))
+    if rng.random() < 0.4:
+        add_filters(rng, case)
+    return case
+
+
 def _many_queries(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
     """Enough queries for several tiles, blocks and threads."""
     n, n_queries = int(rng.integers(20 * BLOCK, 22 * BLOCK)), int(rng.integers(60, 200))
@@ -275,7 +287,14 @@ BIG_KINDS: dict[str, Callable[[str, np.random.Generator, int], SearchCase]] = {
     "filter_forms": _filter_forms,
     "other_inputs": _other_inputs,
 }
-KINDS = {**BIG_KINDS, "many_queries": _many_queries, "long": _long, "small": _small, "small_again": _small}
+KINDS = {
+    **BIG_KINDS,
+    "many_queries": _many_queries,
+    "long": _long,
+    "deep": _deep,
+    "small": _small,
+    "small_again": _small,
+}
 
 
 def numbers_of(kind: str, count: int) -> list[int]:

@@ -237,6 +237,17 @@ def negative_scores(rng, n, d, n_queries):
 
 
 @_table
+def neighbours_together(rng, n, d, n_queries):
+    """Runs of 64 rows share a direction, and norms fall slowly by row: a sample of runs misleads."""
+    d = max(d, 3)
+    directions = np.repeat(_normal(rng, -(-n // 64), d), 64, axis=0)[:n]
+    items = directions + np.float32(rng.choice([0.01, 0.2])) * _normal(rng, n, d)
+    items *= (np.linspace(1, 0.9, n) / np.linalg.norm(items, axis=1))[:, np.newaxis].astype(np.float32)
+    near = directions[rng.integers(0, n, n_queries)]
+    return near + np.float32(0.1) * _normal(rng, n_queries, d), _to_float32(items)
+
+
+@_table
 def odd_widths(rng, n, d, n_queries):
     """Widths just beside the groups of 32, and wide ones."""
     d = int(rng.choice([31, 33, 1056, 4099], p=[0.4, 0.4, 0.14, 0.06]))
