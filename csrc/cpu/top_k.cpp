@@ -23,8 +23,7 @@ void keep_best(Keys& keys, std::int64_t k) {
 
 // Keys of the best k values of scores[first, end). Rows are met in ascending order, so that once k values are
 // held an equal one comes later in the total order and may be passed over.
-Keys best_of(const float* scores, std::int64_t first, std::int64_t end, std::int64_t k,
-                                   const Kernels& kernels) {
+Keys best_of(const float* scores, std::int64_t first, std::int64_t end, std::int64_t k, const Kernels& kernels) {
   constexpr std::int64_t kSlack = 64;
   const std::int64_t limit = 2 * std::min(k, end - first) + kSlack;
   Keys keys;

@@ -124,7 +124,7 @@ class BlockScan {
   void scan_tiles(Scanned& scanned, const ItemTable::Block& block, std::size_t tile, const float* next_block) const {
     alignas(64) float start[kTileItems] = {};
     alignas(64) float scores[kTileQueries * kTileItems];
-    std::uint64_t hits[kTileQueries];
+    std::uint64_t hits[kTileQueries] = {};
     const ItemTable::Part& part = table_.parts()[block.part];
     const ItemSegment& segment = *part.segment;
     const std::int64_t d = table_.d() - (GPUREC_PLANTED(scan_drops_last_component) ? table_.d() % 2 : 0);
@@ -151,9 +151,12 @@ class BlockScan {
                            scanned.reject.data() + q, scores, hits, next, asked);
         next += asked * kPanelItems * table_.d();
         n_next -= asked;
+        std::uint64_t any = 0;  // one branch a tile, most often; what missing queries left there does no harm
+        for (int m = 0; m < kTileQueries; ++m) any |= hits[m];
+        if ((any & live) == 0) continue;
         for (int m = 0; m < n_queries; ++m) {
           std::uint64_t bits = hits[m] & live;
-          if (bits == 0) continue;  // nearly always: only a hit touches the query's own memory
+          if (bits == 0) continue;  // only a hit touches the query's own memory
           Progress& p = *scanned.progress[q + std::size_t(m)];
           if (filtered_ && !GPUREC_PLANTED(filter_not_asked_in_scan)) bits = permitted(p, segment.row_of + at, bits);
           if (p.candidates.offer(scores + m * kTileItems, part.base + std::uint32_t(at), bits, block.largest)) {

@@ -72,15 +72,16 @@ class Search {
   // Queries of one scan stay in the second-level cache beside the panels. Those of several scans are rescored
   // together, since items come from further away than queries.
   void split_by_queries() {
-    constexpr std::int64_t kMostScanned = 32 * kTileQueries;
-    constexpr std::int64_t kMostRescored = 8 * kMostScanned;
+    constexpr std::int64_t kRoom = 1 << 16;  // floats of queries
+    constexpr std::int64_t kMostRescored = 256 * kTileQueries;
+    const std::int64_t most_scanned = std::clamp<std::int64_t>(kRoom / table_.d() / kTileQueries, 8, 86) * kTileQueries;
     const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
     const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
     in_tasks((queries_.rows + size - 1) / size, [&](std::int64_t task, SearchStats& stats) {
       Group group = progress_of(task * size, std::min(queries_.rows, (task + 1) * size));
       const auto n_queries = std::int64_t(group.size());
-      const std::int64_t scanned = share_of(n_queries, kMostScanned);
+      const std::int64_t scanned = share_of(n_queries, most_scanned);
       for (std::int64_t first = 0; first < n_queries; first += scanned) {
         scan(members(group, first, std::min(n_queries, first + scanned)), 0, 1);
       }
