@@ -26,8 +26,8 @@ bool has_avx512() {
 #define GPUREC_KERNELS(isa, supported)                                                                             \
   {#isa, supported, scan_tile_f32_##isa, multiply_tile_f32_##isa, distance_tile_f32_##isa, scan_rows_f32_##isa,    \
    dot64_##isa, neg_squared_distance64_##isa, dot_scores_##isa, neg_squared_distance_scores_##isa,                 \
-   unpack_panel_##isa, pack_panel_##isa, find_above_##isa, near_kth_largest_##isa,                    \
-   keep_above_##isa, append_hits_##isa}
+   unpack_panel_##isa, pack_panel_##isa, find_above_##isa, near_kth_largest_##isa, keep_above_##isa,               \
+   append_hits_##isa, range_of_keys_##isa, find_tie_##isa}
 
 const std::vector<Kernels>& all_kernels() {
   // A NEON row goes above serial, its files beside the others: scan/neon.cpp, multiply/neon.cpp and so on.

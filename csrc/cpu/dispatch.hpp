@@ -28,6 +28,8 @@ struct Kernels {
   NearKthLargest near_kth_largest;
   KeepAbove keep_above;
   AppendHits append_hits;
+  RangeOfKeys range_of_keys;
+  FindTie find_tie;
 
   CanonicalSum canonical_sum(Metric metric) const {
     return metric == Metric::euclidean ? neg_squared_distance64 : dot64;

@@ -54,7 +54,7 @@ void top_k(MatrixView<const float> scores, std::int64_t k, TopKView out, const K
     best = best_of(scores.row(row), scores.cols * part / parts_of_row, scores.cols * (part + 1) / parts_of_row, k,
                    kernels);
     if (parts_of_row > 1) return;
-    sort_keys(best);
+    sort_keys(best, kernels);
     write_answer(best, k, out, row);
     best = {};
   });
@@ -65,7 +65,7 @@ void top_k(MatrixView<const float> scores, std::int64_t k, TopKView out, const K
       all.insert(all.end(), more.begin(), more.end());
     }
     keep_best(all, k);
-    sort_keys(all);
+    sort_keys(all, kernels);
     write_answer(all, k, out, row);
   }
 }

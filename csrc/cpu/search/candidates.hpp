@@ -173,7 +173,7 @@ class Candidates {
       count_ties(k, last);
       exact_.resize(k);
     }
-    sort_keys(exact_);
+    sort_keys(exact_, *kernels_);
     if (exact_.size() > k) {
       count_ties(k, score_of_key(exact_[k - 1]));
       exact_.resize(k);

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "dispatch.hpp"
+
 namespace gpurec::cpu {
 
 // Leaves new elements as they are: they are about to be written.
@@ -52,17 +54,15 @@ void sort_by_digits(Keys& keys, std::uint32_t top, int digit_bits) {
   }
 }
 
-inline void sort_keys(Keys& keys) {
+inline void sort_keys(Keys& keys, const Kernels& kernels) {
   constexpr std::size_t kFewKeys = 512;  // below, comparing costs less than counting digits
   if (keys.size() <= kFewKeys) {
     std::sort(keys.begin(), keys.end(), std::greater<std::uint64_t>());
     return;
   }
-  std::uint64_t smallest = keys[0], largest = keys[0];
-  for (const std::uint64_t key : keys) {
-    if (key < smallest) smallest = key;
-    if (key > largest) largest = key;
-  }
+  const auto n = std::int64_t(keys.size());
+  std::uint64_t smallest, largest;
+  kernels.range_of_keys(keys.data(), n, &smallest, &largest);
   const auto top = std::uint32_t(largest >> 32);
   int bits = 0;
   while (bits < 32 && (top - std::uint32_t(smallest >> 32)) >> bits != 0) ++bits;
@@ -74,13 +74,11 @@ inline void sort_keys(Keys& keys) {
   } else if (bits > 0) {
     sort_by_digits<1>(keys, top, bits);
   }
-  for (std::size_t first = 0; first < keys.size();) {
-    std::size_t end = first + 1;
-    while (end < keys.size() && keys[end] >> 32 == keys[first] >> 32) ++end;
-    if (end - first > 1) {
-      std::sort(keys.begin() + std::ptrdiff_t(first), keys.begin() + std::ptrdiff_t(end), std::greater<std::uint64_t>());
-    }
-    first = end;
+  for (std::int64_t first = 0; (first = kernels.find_tie(keys.data(), first, n)) < n - 1;) {
+    std::int64_t end = first + 2;
+    while (end < n && keys[std::size_t(end)] >> 32 == keys[std::size_t(first)] >> 32) ++end;
+    std::sort(keys.begin() + first, keys.begin() + end, std::greater<std::uint64_t>());
+    first = end < n ? end : n - 1;
   }
 }
 

@@ -66,6 +66,14 @@ int append_hits_avx2(const float* scores, std::uint32_t first, std::uint64_t bit
   return append_hits_serial(scores, first, bits, values, positions);
 }
 
+void range_of_keys_avx2(const std::uint64_t* keys, std::int64_t n, std::uint64_t* smallest, std::uint64_t* largest) {
+  range_of_keys_serial(keys, n, smallest, largest);
+}
+
+std::int64_t find_tie_avx2(const std::uint64_t* keys, std::int64_t from, std::int64_t n) {
+  return find_tie_serial(keys, from, n);
+}
+
 }  // namespace gpurec::cpu
 
 #if defined(__GNUC__) && !defined(__clang__)

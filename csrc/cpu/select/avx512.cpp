@@ -103,6 +103,29 @@ int append_hits_avx512(const float* scores, std::uint32_t first, std::uint64_t b
   return count;
 }
 
+void range_of_keys_avx512(const std::uint64_t* keys, std::int64_t n, std::uint64_t* smallest, std::uint64_t* largest) {
+  __m512i low = _mm512_set1_epi64(std::int64_t(keys[0]));
+  __m512i high = low;
+  for (std::int64_t i = 0; i < n; i += 8) {
+    const __mmask8 lanes = __mmask8(n - i < 8 ? (1u << (n - i)) - 1 : 0xff);
+    const __m512i x = _mm512_maskz_loadu_epi64(lanes, keys + i);
+    low = _mm512_mask_min_epu64(low, lanes, low, x);
+    high = _mm512_mask_max_epu64(high, lanes, high, x);
+  }
+  *smallest = _mm512_reduce_min_epu64(low);
+  *largest = _mm512_reduce_max_epu64(high);
+}
+
+std::int64_t find_tie_avx512(const std::uint64_t* keys, std::int64_t from, std::int64_t n) {
+  const __m512i score = _mm512_set1_epi64(std::int64_t(0xffffffff00000000u));
+  for (; from + 8 < n; from += 8) {
+    const __m512i differ = _mm512_xor_si512(_mm512_loadu_si512(keys + from), _mm512_loadu_si512(keys + from + 1));
+    const __mmask8 tied = _mm512_testn_epi64_mask(differ, score);
+    if (tied != 0) return from + __builtin_ctz(tied);
+  }
+  return find_tie_serial(keys, from, n);
+}
+
 }  // namespace gpurec::cpu
 
 #if defined(__GNUC__) && !defined(__clang__)

@@ -9,7 +9,10 @@ namespace gpurec::cpu {
   float near_kth_largest_##isa(const float* values, std::int64_t n, std::int64_t k);                                   \
   std::int64_t keep_above_##isa(float* values, std::uint32_t* positions, std::int64_t n, float threshold);       \
   int append_hits_##isa(const float* scores, std::uint32_t first, std::uint64_t bits, float* values,             \
-                        std::uint32_t* positions)
+                        std::uint32_t* positions);                                                               \
+  void range_of_keys_##isa(const std::uint64_t* keys, std::int64_t n, std::uint64_t* smallest,                   \
+                           std::uint64_t* largest);                                                              \
+  std::int64_t find_tie_##isa(const std::uint64_t* keys, std::int64_t from, std::int64_t n)
 GPUREC_DECLARE_SELECT(serial);
 GPUREC_DECLARE_SELECT(avx2);
 GPUREC_DECLARE_SELECT(avx512);

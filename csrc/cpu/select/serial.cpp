@@ -67,4 +67,14 @@ int append_hits_serial(const float* scores, std::uint32_t first, std::uint64_t b
   return count;
 }
 
+void range_of_keys_serial(const std::uint64_t* keys, std::int64_t n, std::uint64_t* smallest, std::uint64_t* largest) {
+  *smallest = *std::min_element(keys, keys + n);
+  *largest = *std::max_element(keys, keys + n);
+}
+
+std::int64_t find_tie_serial(const std::uint64_t* keys, std::int64_t from, std::int64_t n) {
+  while (from < n - 1 && keys[from] >> 32 != keys[from + 1] >> 32) ++from;
+  return from;
+}
+
 }  // namespace gpurec::cpu

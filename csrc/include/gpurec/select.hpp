@@ -20,4 +20,10 @@ using KeepAbove = std::int64_t (*)(float* values, std::uint32_t* positions, std:
 using AppendHits = int (*)(const float* scores, std::uint32_t first, std::uint64_t bits, float* values,
                            std::uint32_t* positions);
 
+// Smallest and largest of n >= 1 order keys.
+using RangeOfKeys = void (*)(const std::uint64_t* keys, std::int64_t n, std::uint64_t* smallest, std::uint64_t* largest);
+
+// The first index in [from, n) whose key has the score of the next one, n - 1 where there is none; n >= 1.
+using FindTie = std::int64_t (*)(const std::uint64_t* keys, std::int64_t from, std::int64_t n);
+
 }  // namespace gpurec
