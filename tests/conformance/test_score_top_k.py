@@ -76,9 +76,8 @@ def test_every_shortcut_was_taken(isa):
     """Runs last in this file: what the searches above did, which is nothing if a shortcut is dead code."""
     member = f"cpu-{isa}"
     numbers = numbers_of("deep", 12)  # a sample misleads one of them
-    if not COUNTS[member] or 2 * len(
-        KINDS
-    ) > EXAMPLES:  # this test was asked for alone, or for a small sample
+    # This test was asked for alone, or with a small sample of the cases.
+    if not COUNTS[member] or 2 * len(KINDS) > EXAMPLES:
         numbers += range(2 * len(KINDS))
     for number in numbers:
         check(number, member)
