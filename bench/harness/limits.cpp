@@ -1,4 +1,4 @@
-// What the machine can do at most: float32 multiply-adds out of registers, and reading an array.
+// What the machine can do at most: multiply-adds out of registers, in float32 and of bytes, and reading an array.
 // Built at run time by limits.py and called through ctypes. x86-64 with AVX2 or AVX-512; docs: bench/README.md.
 #include <immintrin.h>
 
@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -52,6 +53,63 @@ __attribute__((target("avx2,fma"))) double multiply_add_avx2() {
   volatile float sink = _mm256_cvtss_f32(sum[0]);
   (void)sink;
   return 2.0 * 8 * kChains * kSteps;
+}
+
+// Sums in vectors of integers: gcc 12 keeps an __m512i that it reads both as it is and as 16 integers twice, and spills.
+using Int16 = int __attribute__((vector_size(64)));
+using Int8 = int __attribute__((vector_size(32)));
+
+// Multiply-adds of bytes, four to an element of 32 bits. Returns how many.
+__attribute__((target("avx512f,avx512vnni"))) double multiply_add_i8_avx512vnni() {
+  Int16 sum[kChains];
+  const __m512i a = _mm512_set1_epi32(0x01020304), b = _mm512_set1_epi32(0x04030201);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum[c] = Int16{} + (c + 1);
+  for (std::int64_t i = 0; i < kSteps; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sum[c] = Int16(_mm512_dpbusd_epi32(__m512i(sum[c]), a, b));
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) sum[0] ^= sum[c];
+  volatile int sink = sum[0][0];
+  (void)sink;
+  return 64.0 * kChains * kSteps;
+}
+
+__attribute__((target("avx2,avxvnni"))) double multiply_add_i8_avxvnni() {
+  Int8 sum[kChains];
+  const __m256i a = _mm256_set1_epi32(0x01020304), b = _mm256_set1_epi32(0x04030201);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum[c] = Int8{} + (c + 1);
+  for (std::int64_t i = 0; i < kSteps; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sum[c] = Int8(_mm256_dpbusd_avx_epi32(__m256i(sum[c]), a, b));
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) sum[0] ^= sum[c];
+  volatile int sink = sum[0][0];
+  (void)sink;
+  return 32.0 * kChains * kSteps;
+}
+
+// Without such an instruction: bytes in 16 bits, their products added in pairs, then to the sum.
+__attribute__((target("avx2"))) double multiply_add_i8_avx2() {
+  Int8 sum[kChains];
+  const __m256i b = _mm256_set1_epi16(3);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum[c] = Int8{} + (c + 1);
+  for (std::int64_t i = 0; i < kSteps; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) {
+      const __m256i products = _mm256_madd_epi16(__m256i(sum[c]), b);
+      sum[c] = Int8(_mm256_add_epi32(__m256i(sum[c]), products));
+    }
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) sum[0] ^= sum[c];
+  volatile int sink = sum[0][0];
+  (void)sink;
+  return 16.0 * kChains * kSteps;
 }
 
 // Reads n_streams equal pieces side by side, a cache line of each in turn: one stream alone may leave the
@@ -146,6 +204,21 @@ int limits_vector_bits() {
 double limits_multiply_add(int n_threads, double seconds) {
   const bool wide = limits_vector_bits() == 512;
   return rate(n_threads, seconds, [=](int) { return wide ? multiply_add_avx512() : multiply_add_avx2(); });
+}
+
+// Multiply-adds of bytes per second, by the instructions that the int8 tile of an ISA has; 0 where they are missing.
+double limits_multiply_add_i8(const char* isa, int n_threads, double seconds) {
+  const std::string name = isa;
+  if (name == "avx512vnni" && __builtin_cpu_supports("avx512vnni")) {
+    return rate(n_threads, seconds, [](int) { return multiply_add_i8_avx512vnni(); });
+  }
+  if (name == "avxvnni" && __builtin_cpu_supports("avxvnni")) {
+    return rate(n_threads, seconds, [](int) { return multiply_add_i8_avxvnni(); });
+  }
+  if (name == "avx2" && __builtin_cpu_supports("avx2")) {
+    return rate(n_threads, seconds, [](int) { return multiply_add_i8_avx2(); });
+  }
+  return 0.0;
 }
 
 // Bytes per second that threads read together, each its own share of the array, again and again.

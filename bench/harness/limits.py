@@ -42,6 +42,8 @@ def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(target))
     library.limits_multiply_add.argtypes = [ctypes.c_int, ctypes.c_double]
     library.limits_multiply_add.restype = ctypes.c_double
+    library.limits_multiply_add_i8.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_double]
+    library.limits_multiply_add_i8.restype = ctypes.c_double
     library.limits_read.argtypes = [
         ctypes.c_void_p,
         ctypes.c_size_t,
@@ -82,6 +84,13 @@ class Limits:
     def flops(self) -> float:
         """float32 operations per second out of registers; a multiply-add counts as two."""
         return max(self._library.limits_multiply_add(self._n_threads, _SLICE_SECONDS) for _ in range(_SLICES))
+
+    def multiply_adds_i8(self, isa: str) -> float:
+        """Multiply-adds of bytes per second out of registers, by the instructions of an ISA's int8 tile."""
+        return max(
+            self._library.limits_multiply_add_i8(isa.encode(), self._n_threads, _SLICE_SECONDS)
+            for _ in range(_SLICES)
+        )
 
     def read_rate(self) -> float:
         """Bytes per second of reading the array again and again."""

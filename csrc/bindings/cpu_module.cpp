@@ -18,6 +18,7 @@ void register_search(py::module_& m);  // search_bindings.cpp
 void register_sgd(py::module_& m);     // sgd_bindings.cpp
 void register_table(py::module_& m);   // table_bindings.cpp
 void register_tests(py::module_& m);   // test_bindings.cpp
+void register_tests_i8(py::module_& m);  // test_i8_bindings.cpp
 
 PYBIND11_MODULE(_cpu, m) {
   m.def("isas", [] {
@@ -37,6 +38,7 @@ PYBIND11_MODULE(_cpu, m) {
   register_score(m);
   register_sgd(m);
   register_tests(m);
+  register_tests_i8(m);
 }
 
 }  // namespace gpurec::bindings

@@ -1,17 +1,23 @@
 #include "dispatch.hpp"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include <cstdlib>
 #include <stdexcept>
 
 #include "multiply/multiply.hpp"
 #include "rescore/rescore.hpp"
 #include "scan/scan.hpp"
+#include "scan_i8/scan_i8.hpp"
 #include "select/select.hpp"
 
 namespace gpurec::cpu {
 namespace {
 
-bool always() { return true; }
+bool has_serial() { return true; }
 
 #if defined(__x86_64__) || defined(_M_X64)
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
@@ -19,24 +25,40 @@ bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+bool has_avxvnni() { return has_avx2() && __builtin_cpu_supports("avxvnni"); }
+bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#elif defined(__aarch64__)
+// The dot products of bytes, which Arm makes optional.
+#if defined(__linux__)
+bool has_neon() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+#else
+bool has_neon() { return true; }
+#endif
 #endif
 
 }  // namespace
 
-#define GPUREC_KERNELS(isa, supported)                                                                             \
-  {#isa, supported, scan_tile_f32_##isa, multiply_tile_f32_##isa, distance_tile_f32_##isa, scan_rows_f32_##isa,    \
-   dot64_##isa, neg_squared_distance64_##isa, dot_scores_##isa, neg_squared_distance_scores_##isa,                 \
-   unpack_panel_##isa, pack_panel_##isa, find_above_##isa, near_kth_largest_##isa, keep_above_##isa,               \
-   append_hits_##isa, range_of_keys_##isa, find_tie_##isa}
+// An ISA is made of the float32 kernels of one, the int8 tile of another, and start values and scores for that.
+#define GPUREC_KERNELS(isa, f32, i8, starts)                                                                       \
+  {#isa, has_##isa, scan_tile_f32_##f32, multiply_tile_f32_##f32, distance_tile_f32_##f32, scan_rows_f32_##f32,    \
+   dot64_##f32, neg_squared_distance64_##f32, dot_scores_##f32, neg_squared_distance_scores_##f32,                 \
+   unpack_panel_##f32, pack_panel_##f32, find_above_##f32, near_kth_largest_##f32, keep_above_##f32,               \
+   append_hits_##f32, range_of_keys_##f32, find_tie_##f32, scan_tile_i8_##i8, start_values_i8_##starts,            \
+   scores_of_sums_##starts}
 
 const std::vector<Kernels>& all_kernels() {
-  // A NEON row goes above serial, its files beside the others: scan/neon.cpp, multiply/neon.cpp and so on.
+  // Float32 kernels for NEON go beside the others, scan/neon.cpp, multiply/neon.cpp and so on; a compiler makes much of
+  // the serial ones there.
   static const std::vector<Kernels> table = {
 #if defined(__x86_64__) || defined(_M_X64)
-      GPUREC_KERNELS(avx512, has_avx512),
-      GPUREC_KERNELS(avx2, has_avx2),
+      GPUREC_KERNELS(avx512vnni, avx512, avx512vnni, avx512),
+      GPUREC_KERNELS(avx512, avx512, avx2, avx512),
+      GPUREC_KERNELS(avxvnni, avx2, avxvnni, avx2),
+      GPUREC_KERNELS(avx2, avx2, avx2, avx2),
+#elif defined(__aarch64__)
+      GPUREC_KERNELS(neon, serial, neon, neon),
 #endif
-      GPUREC_KERNELS(serial, always),
+      GPUREC_KERNELS(serial, serial, serial, serial),
   };
   return table;
 }

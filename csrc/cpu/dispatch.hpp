@@ -6,6 +6,7 @@
 #include "gpurec/multiply.hpp"
 #include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
+#include "gpurec/scan_i8.hpp"
 #include "gpurec/select.hpp"
 #include "gpurec/views.hpp"
 
@@ -30,6 +31,9 @@ struct Kernels {
   AppendHits append_hits;
   RangeOfKeys range_of_keys;
   FindTie find_tie;
+  ScanTileI8 scan_tile_i8;
+  StartValuesI8 start_values_i8;
+  ScoresOfSums scores_of_sums;
 
   CanonicalSum canonical_sum(Metric metric) const {
     return metric == Metric::euclidean ? neg_squared_distance64 : dot64;

@@ -1,0 +1,154 @@
+// Registers what tests and benchmarks ask of the kernels of the int8 scan.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "../cpu/dispatch.hpp"
+#include "arrays.hpp"
+#include "compute.hpp"
+
+namespace gpurec::bindings {
+namespace {
+
+struct alignas(64) RowOfSums {
+  std::int32_t sums[kTileItems];
+};
+
+struct alignas(64) RowOfScores {
+  float scores[kTileItems];
+};
+
+// A tile and the queries that it is multiplied with.
+class TileI8 {
+ public:
+  // queries of shape (n, 4 n_groups), start (n,), codes (n_groups, kTileItems, 4)
+  TileI8(const Array<std::int8_t>& queries, const Array<std::int32_t>& start, const Array<std::uint8_t>& codes)
+      : start_(start.data()), n_queries_(int(start.size())), codes_(codes.data()), n_groups_(codes.shape(0)) {
+    require(codes.ndim() == 3 && codes.shape(1) == kTileItems && codes.shape(2) == kGroup,
+            "codes of shape (n_groups, 64, 4)");
+    require(n_groups_ >= 1 && n_groups_ <= kMostGroups, "at least a group, and few enough for a dot in int32");
+    require(queries.ndim() == 2 && queries.shape(1) == n_groups_ * kGroup, "queries as wide as the codes");
+    require(start.ndim() == 1 && start.size() == queries.shape(0), "a start for each query");
+    for (int m = 0; m < n_queries_; ++m) queries_.push_back(queries.data() + m * n_groups_ * kGroup);
+    near.resize(queries_.size());
+    hits.resize(queries_.size());
+    rows.resize(queries_.size());
+  }
+
+  int scan(ScanTileI8 kernel, const std::uint8_t* next) {
+    return kernel(queries_.data(), start_, n_queries_, codes_, n_groups_, near.data(), hits.data(), rows.data()->sums,
+                  next);
+  }
+
+  const std::uint8_t* codes() const { return codes_; }
+
+  std::vector<std::int32_t> near;
+  std::vector<std::uint64_t> hits;
+  std::vector<RowOfSums> rows;
+
+ private:
+  std::vector<const std::int8_t*> queries_;
+  const std::int32_t* start_;
+  int n_queries_;
+  const std::uint8_t* codes_;
+  std::int64_t n_groups_;
+};
+
+template <class T>
+Array<T> array_of(const std::vector<T>& values, int n) {
+  Array<T> out(n);
+  std::copy_n(values.data(), n, out.mutable_data());
+  return out;
+}
+
+// (near, hits, sums) of the kernel.
+py::tuple scan_tile_i8(const Array<std::int8_t>& queries, const Array<std::int32_t>& start,
+                       const Array<std::uint8_t>& codes, bool ask, const std::string& isa) {
+  TileI8 tile(queries, start, codes);
+  const ScanTileI8 kernel = cpu::kernels(isa).scan_tile_i8;
+  const int n = compute([&] { return tile.scan(kernel, ask ? tile.codes() : nullptr); });
+  Array<std::int32_t> sums({n, kTileItems});
+  for (int r = 0; r < n; ++r) std::copy_n(tile.rows[std::size_t(r)].sums, kTileItems, sums.mutable_data(r, 0));
+  return py::make_tuple(array_of(tile.near, n), array_of(tile.hits, n), sums);
+}
+
+template <class F>
+double seconds_of_one(std::int64_t n_calls, F&& call) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::int64_t i = 0; i < n_calls; ++i) call();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / double(n_calls);
+}
+
+// Seconds of one of `n_calls` calls for the same tile.
+double scan_tile_i8_seconds(const Array<std::int8_t>& queries, const Array<std::int32_t>& start,
+                            const Array<std::uint8_t>& codes, std::int64_t n_calls, const std::string& isa) {
+  TileI8 tile(queries, start, codes);
+  const ScanTileI8 kernel = cpu::kernels(isa).scan_tile_i8;
+  return compute([&] { return seconds_of_one(n_calls, [&] { tile.scan(kernel, nullptr); }); });
+}
+
+// The same of the float32 tile, without hits: panels of shape (kTilePanels, d, kPanelItems).
+double scan_tile_f32_seconds(const Array<float>& queries, const Array<float>& panels, std::int64_t n_calls,
+                             const std::string& isa) {
+  const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
+  require(panels.size() == kTileItems * q.cols, "a tile of panels as wide as the queries");
+  std::vector<const float*> rows;
+  for (std::int64_t m = 0; m < q.rows; ++m) rows.push_back(q.data + m * q.row_stride);
+  const std::vector<float> start(kTileItems), reject(kTileQueries, std::numeric_limits<float>::infinity());
+  std::vector<RowOfScores> scores(kTileQueries);
+  std::uint64_t hits[kTileQueries];
+  const ScanTile kernel = cpu::kernels(isa).scan_tile;
+  const float* const items = panels.data();
+  const auto scan = [&] {
+    for (std::size_t m = 0; m < rows.size(); m += kTileQueries) {
+      const int n = int(std::min<std::size_t>(kTileQueries, rows.size() - m));
+      kernel(rows.data() + m, n, items, q.cols, start.data(), reject.data(), scores.data()->scores, hits, nullptr, 0);
+    }
+  };
+  return compute([&] { return seconds_of_one(n_calls, scan); });
+}
+
+Array<std::int32_t> start_values_i8(const Array<float>& below, const Array<float>& length, const Array<float>& error,
+                                    const Array<float>& inverse_scale, const Array<std::int32_t>& offset,
+                                    float tile_error, float tile_norm, float tile_inverse_scale, float tile_shift,
+                                    const std::string& isa) {
+  const std::int64_t n = below.size();
+  require(length.size() == n && error.size() == n && inverse_scale.size() == n && offset.size() == n,
+          "arrays of one length");
+  Array<std::int32_t> start(n);
+  std::int32_t* const out = start.mutable_data();
+  const StartTermsI8 queries = {below.data(), length.data(), error.data(), inverse_scale.data(), offset.data()};
+  const TileTermsI8 tile = {tile_error, tile_norm, tile_inverse_scale, tile_shift};
+  const StartValuesI8 kernel = cpu::kernels(isa).start_values_i8;
+  compute([&] { kernel(queries, int(n), tile, out); });
+  return start;
+}
+
+Array<float> scores_of_sums(const Array<std::int32_t>& sums, std::int32_t add, float scale, float shift,
+                            const std::string& isa) {
+  require(sums.size() == kTileItems, "the sums of a tile");
+  RowOfSums row;
+  std::copy_n(sums.data(), kTileItems, row.sums);
+  std::vector<float> scores(kTileItems);
+  const ScoresOfSums kernel = cpu::kernels(isa).scores_of_sums;
+  compute([&] { kernel(row.sums, add, scale, shift, scores.data()); });
+  return array_of(scores, kTileItems);
+}
+
+}  // namespace
+
+void register_tests_i8(py::module_& m) {
+  m.def("scan_tile_i8", &scan_tile_i8);
+  m.def("scan_tile_i8_seconds", &scan_tile_i8_seconds);
+  m.def("scan_tile_f32_seconds", &scan_tile_f32_seconds);
+  m.def("start_values_i8", &start_values_i8);
+  m.def("scores_of_sums", &scores_of_sums);
+}
+
+}  // namespace gpurec::bindings

@@ -1,0 +1,56 @@
+// Kernel `scan_i8`: integer dots of any number of queries with one tile of kTileItems items, and which come near.
+//
+// Item codes are 1..255, offset by 128, and lie four components together: component 4 g + i of item j is
+// codes[(g * kTileItems + j) * 4 + i]; components past d are 128, which stands for 0. A query's codes are -127..127,
+// four n_groups of them, zero past d. For query m and item j
+//     sum[m][j] = start[m] + sum_i queries[m][i] * codes[j][i]    in int32, modulo 2^32,
+// where start[m] takes the offset back (-128 sum_i queries[m][i]) and a threshold off, so that an item comes near where
+// the sum is not negative. n_groups <= kMostGroups keeps a dot of codes below 2^30.
+// Queries of which an item comes near are told in `near`, ascending; row r of `sums` (kTileItems each) holds the sums
+// of query near[r] and bit j of hits[r] says that item j comes near. All have room for n_queries rows, what lies past
+// those that are told is lost; `sums` is 64-byte aligned. Returns the number of rows.
+// `next`, where it is not null, is as long as `codes` and asked for meanwhile.
+// Bytes read: 1 per item component; arithmetic: a multiply-add a query and component.
+#pragma once
+#include <cstdint>
+
+#include "gpurec/scan.hpp"
+
+namespace gpurec {
+
+constexpr std::int64_t kMostGroups = 16384;
+constexpr int kGroup = 4;  // components
+
+using ScanTileI8 = int (*)(const std::int8_t* const* queries, const std::int32_t* start, int n_queries,
+                           const std::uint8_t* codes, std::int64_t n_groups, std::int32_t* near, std::uint64_t* hits,
+                           std::int32_t* sums, const std::uint8_t* next);
+
+// What a tile's start values are made of, an array element a query (bounds.hpp says what they bound).
+struct StartTermsI8 {
+  const float* below;          // scores at or below it are of no use
+  const float* length;         // of the query's codes times its scale, an upper bound
+  const float* error;          // of the query's codes, with what is proportional to an item's norm besides
+  const float* inverse_scale;  // of the query's codes
+  const std::int32_t* offset;  // -128 times the sum of its codes
+};
+
+// The same for a tile: error and norm are upper bounds; `shift` is added to `below`.
+struct TileTermsI8 {
+  float error;
+  float norm;
+  float inverse_scale;
+  float shift;
+};
+
+// start[m] = offset - (floor(R - |R| 2^-20 - 1) + 1), with
+//   G = below + shift - (|below| + |shift|) 2^-22 - (error_m norm + length error) (1 + 2^-20),
+//   R = G inverse_m inverse,
+// in float32, from left to right, clamped to [-2^30, 2^30] before it is rounded down; where it is NaN, of an infinity,
+// it becomes -2^30, so that every item comes near.
+using StartValuesI8 = void (*)(const StartTermsI8& queries, int n_queries, const TileTermsI8& tile,
+                               std::int32_t* start);
+
+// scores[j] = float(sums[j] + add) * scale - shift for a tile of kTileItems sums, in float32, each step rounded.
+using ScoresOfSums = void (*)(const std::int32_t* sums, std::int32_t add, float scale, float shift, float* scores);
+
+}  // namespace gpurec
