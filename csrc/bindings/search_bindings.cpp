@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "../cpu/dispatch.hpp"
@@ -18,6 +20,12 @@ namespace gpurec::bindings {
 namespace {
 
 using Table = std::shared_ptr<const cpu::ItemTable>;
+
+Precision precision_of(const std::string& name) {
+  if (name == "fp32") return Precision::fp32;
+  if (name == "int8") return Precision::int8;
+  throw std::invalid_argument("[cpu] unknown precision '" + name + "'");
+}
 
 py::dict counts_of(const SearchStats& stats) {
   py::dict counts;
@@ -73,15 +81,16 @@ struct Answer {
 
 py::tuple search(const Table& table, const Array<float>& queries, std::int64_t k,
                  const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
-                 const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, bool with_counts,
-                 const std::string& isa, int n_threads) {
+                 const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint,
+                 const std::string& precision, bool with_counts, const std::string& isa, int n_threads) {
   const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
   require(q.cols == table->d(), "queries as wide as the items");
   require(k >= 1, "k >= 1");
   const FilterArrays filters(mask, allow, deny, hint, q.rows, table->n_rows());
+  const Precision arithmetic = precision_of(precision);
   const cpu::Kernels& kernels = cpu::kernels(isa);
   const Answer answer(q.rows, k, [&](TopKView out) {
-    return cpu::score_top_k(*table, q, k, filters.view, out, kernels, n_threads);
+    return cpu::score_top_k(*table, q, k, filters.view, arithmetic, out, kernels, n_threads);
   });
   return py::make_tuple(answer.rows, answer.scores, with_counts ? py::object(counts_of(*answer.stats)) : py::none());
 }
@@ -90,14 +99,15 @@ py::tuple search(const Table& table, const Array<float>& queries, std::int64_t k
 py::tuple search_above(const Table& table, const Array<float>& queries, float threshold, std::int64_t k,
                        std::int64_t most, const std::optional<Array<std::uint8_t>>& mask,
                        const std::optional<py::tuple>& allow, const std::vector<py::tuple>& deny,
-                       const std::string& isa, int n_threads) {
+                       const std::string& precision, const std::string& isa, int n_threads) {
   const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
   require(q.cols == table->d(), "queries as wide as the items");
   require(k >= 1, "k >= 1");
   const FilterArrays filters(mask, allow, deny, std::nullopt, q.rows, table->n_rows());
+  const Precision arithmetic = precision_of(precision);
   const cpu::Kernels& kernels = cpu::kernels(isa);
   const auto keys = compute(
-      [&] { return cpu::score_above(*table, q, threshold, k, most, filters.view, kernels, n_threads); });
+      [&] { return cpu::score_above(*table, q, threshold, k, most, filters.view, arithmetic, kernels, n_threads); });
   Array<std::int64_t> indptr(q.rows + 1);
   std::int64_t* const ends = indptr.mutable_data();
   ends[0] = 0;

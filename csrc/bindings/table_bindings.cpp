@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "../cpu/dispatch.hpp"
@@ -19,9 +20,9 @@ namespace {
 using Table = std::shared_ptr<const cpu::ItemTable>;
 using Rows32 = Array<std::uint32_t>;
 
-Table empty_table(std::int64_t d, const std::string& metric) {
+Table empty_table(std::int64_t d, const std::string& metric, bool with_codes) {
   require(d >= 1, "d >= 1");
-  return std::make_shared<cpu::ItemTable>(d, scanned_metric(metric));
+  return std::make_shared<cpu::ItemTable>(d, scanned_metric(metric), with_codes);
 }
 
 const std::uint32_t* public_rows(const Rows32& rows, std::int64_t n, std::int64_t n_rows) {
@@ -84,30 +85,55 @@ py::dict arrays_of(const Table& table) {
   const std::int64_t padded = cpu::ItemSegment::padded(segment.n);
   const py::object owner = py::cast(std::const_pointer_cast<cpu::ItemTable>(table));
   py::dict arrays;
-  arrays["panels"] = py::array_t<float>({padded / kPanelItems, segment.d, std::int64_t(kPanelItems)}, segment.panels, owner);
+  if (segment.by_rows()) {
+    arrays["items"] = py::array_t<float>({segment.n, segment.d}, segment.items, owner);
+  } else {
+    arrays["panels"] = py::array_t<float>({padded / kPanelItems, segment.d, std::int64_t(kPanelItems)}, segment.items, owner);
+  }
   arrays["norms"] = py::array_t<float>(segment.n, segment.norms, owner);
   arrays["row_of"] = py::array_t<std::uint32_t>(segment.n, segment.row_of, owner);
+  if (segment.by_rows()) {
+    const std::int64_t n_tiles = padded / kTileItems;
+    arrays["codes"] = py::array_t<std::uint8_t>({n_tiles, segment.n_groups(), std::int64_t(kTileItems * kGroup)},
+                                                segment.codes, owner);
+    arrays["scales"] = py::array_t<float>(n_tiles, segment.scales, owner);
+    arrays["errors"] = py::array_t<float>(n_tiles, segment.errors, owner);
+  }
   return arrays;
 }
 
-// A table over arrays as arrays_of gives them, from a mapped file for example; they are kept, not copied.
-Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Array<float>& panels,
-                      const Array<float>& norms, const Rows32& row_of) {
-  require(panels.ndim() == 3 && panels.shape(2) == kPanelItems && panels.shape(1) >= 1, "panels of shape (n_panels, d, 16)");
+// A table over arrays as arrays_of gives them, from a mapped file for example; they are kept, not copied. `items` are
+// panels, or rows where there are codes with scales and errors.
+Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Array<float>& items,
+                      const Array<float>& norms, const Rows32& row_of,
+                      const std::optional<std::tuple<Array<std::uint8_t>, Array<float>, Array<float>>>& int8) {
   require(norms.ndim() == 1 && row_of.ndim() == 1 && norms.size() == row_of.size(), "a norm and a row an item");
-  const std::int64_t padded = panels.shape(0) * kPanelItems;
-  require(padded == cpu::ItemSegment::padded(norms.size()), "as many panels as items need");
   require(n_rows >= norms.size() && n_rows <= kMaxRows, "at least as many rows as items");
-  const Metric scanned = scanned_metric(metric);
+  const std::int64_t padded = cpu::ItemSegment::padded(norms.size());
   cpu::ItemSegment segment;
   segment.n = norms.size();
-  segment.d = panels.shape(1);
-  segment.metric = scanned;
-  segment.panels = panels.data();
+  segment.metric = scanned_metric(metric);
+  segment.items = items.data();
   segment.norms = norms.data();
   segment.row_of = row_of.data();
+  if (int8) {
+    const auto& [codes, scales, errors] = *int8;
+    const std::int64_t n_tiles = padded / kTileItems;
+    require(items.ndim() == 2 && items.shape(0) == segment.n && items.shape(1) >= 1, "a row an item");
+    segment.d = items.shape(1);
+    require(codes.ndim() == 3 && codes.shape(0) == n_tiles && codes.shape(1) == segment.n_groups() &&
+                codes.shape(2) == kTileItems * kGroup && scales.size() == n_tiles && errors.size() == n_tiles,
+            "codes, scales and errors of as many tiles as items need");
+    segment.codes = codes.data();
+    segment.scales = scales.data();
+    segment.errors = errors.data();
+  } else {
+    require(items.ndim() == 3 && items.shape(2) == kPanelItems && items.shape(1) >= 1, "panels of shape (n_panels, d, 16)");
+    require(items.shape(0) * kPanelItems == padded, "as many panels as items need");
+    segment.d = items.shape(1);
+  }
   // The last search that uses the arrays may end on a thread without the GIL.
-  auto* const kept = new py::tuple(py::make_tuple(panels, norms, row_of));
+  auto* const kept = new py::tuple(py::make_tuple(items, norms, row_of, int8));
   segment.owner = std::shared_ptr<const void>(kept, [](const void* p) {
     const py::gil_scoped_acquire gil;
     delete static_cast<const py::tuple*>(p);
@@ -122,6 +148,7 @@ void register_table(py::module_& m) {
       .def_property_readonly("d", &cpu::ItemTable::d)
       .def_property_readonly("n_rows", &cpu::ItemTable::n_rows)
       .def_property_readonly("n_active", &cpu::ItemTable::n_active)
+      .def_property_readonly("with_codes", &cpu::ItemTable::with_codes)
       .def_property_readonly("n_bytes", &cpu::ItemTable::n_bytes)
       .def("with_items", &with_items)
       .def("without", &without)

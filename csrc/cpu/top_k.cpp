@@ -9,7 +9,7 @@
 #include "gpurec/canonical.hpp"
 #include "gpurec/order.hpp"
 #include "search/permits.hpp"
-#include "search/sort_keys.hpp"
+#include "candidates/sort_keys.hpp"
 #include "threads.hpp"
 
 namespace gpurec::cpu {

@@ -75,9 +75,13 @@ class CountingBackend:
         hint: RowSets | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         rows, scores = self._backend.score_top_k(queries, items, k, metric, filters, hint)
-        indexed = self.search(self._backend.build_index(items, metric), queries, k, filters, hint)
-        assert np.array_equal(rows, indexed[0]), "the rows differ with and without an index"
-        assert_same_bits(scores, indexed[1], "with and without an index")
+        for precision in ("fp32", "int8"):
+            index = self._backend.build_index(items, metric, precision=precision)
+            indexed = self.search(index, queries, k, filters, hint)
+            assert np.array_equal(rows, indexed[0]), (
+                f"the rows differ without and with an index in {precision}"
+            )
+            assert_same_bits(scores, indexed[1], f"without and with an index in {precision}")
         if len(queries) > 1:
             alone = self._backend.score_top_k(queries[:1], items, k, metric, _of_first_query(filters))
             assert np.array_equal(rows[:1], alone[0]), "the rows differ for a query alone"

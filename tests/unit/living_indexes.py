@@ -11,13 +11,16 @@ BACKENDS = [name for name in ("cpu", "reference") if available()[name] is None]
 METRICS = ("dot", "cosine", "pearson", "euclidean")
 
 
-def living_index(backend: str, metric: str = "dot", n: int = 700, *, ids: bool = False) -> gpurec.ItemIndex:
+def living_index(
+    backend: str, metric: str = "dot", n: int = 700, *, ids: bool = False, precision: str = "auto"
+) -> gpurec.ItemIndex:
     """An index that has been changed: two segments, removed rows, a revived one, boosts where they may be."""
     rng = np.random.default_rng(5)
     index = gpurec.ItemIndex(
         rng.standard_normal((n, 6)) * 10.0 ** rng.integers(-2, 3, (n, 1)),
         metric=metric,
         ids=[f"item {i}" for i in range(n)] if ids else None,
+        precision=precision,
         backend=backend,
     )
     more = rng.standard_normal((n // 9, 6))

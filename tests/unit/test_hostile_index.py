@@ -102,6 +102,34 @@ NO_PANELS: dict[str, Change] = {
     "norms as float16": _set("norms", lambda a: np.ones(len(a), np.float16)),
     "no norms": _drop("norms"),
 }
+NO_CODES: dict[str, Change] = {
+    "codes too few": _set("codes", lambda a: a[:-1]),
+    "codes too many": _set("codes", lambda a: np.concatenate([a, a])),
+    "codes of other components": _set("codes", lambda a: a[:, :-1]),
+    "codes of 63 items": _set("codes", lambda a: a[:, :, :-4]),
+    "codes in two dimensions": _set("codes", lambda a: a[:, 0]),
+    "codes as int8": _set("codes", lambda a: a.view(np.int8)),
+    "scales too few": _set("scales", lambda a: a[:-1]),
+    "scales as float64": _set("scales", lambda a: a.astype(np.float64)),
+    "scales NaN": _set("scales", _put(1, np.nan)),
+    "scales infinite": _set("scales", _put(1, np.inf)),
+    "scales negative": _set("scales", _put(1, -1.0)),
+    "scales tiny": _set("scales", _put(1, 1e-20)),
+    "no scales": _drop("scales"),
+    "errors too few": _set("errors", lambda a: a[:-1]),
+    "errors NaN": _set("errors", _put(1, np.nan)),
+    "errors infinite": _set("errors", _put(1, np.inf)),
+    "errors negative": _set("errors", _put(1, -1.0)),
+    "no errors": _drop("errors"),
+    "items too few": _set("items", lambda a: a[:-1]),
+    "items too many": _set("items", lambda a: np.concatenate([a, a])),
+    "items of other components": _set("items", lambda a: np.repeat(a, 2, axis=1)),
+    "items in one dimension": _set("items", lambda a: a[:, 0]),
+    "no items": _drop("items"),
+    "norms NaN": _set("norms", _put(5, np.nan)),
+    "norms too short": _set("norms", lambda a: a[:-1]),
+    "no norms": _drop("norms"),
+}
 NO_BOOSTS: dict[str, Change] = {"euclidean with boosts": _meta("boosted", True)}
 NO_ITEMS: dict[str, Change] = {
     "items too few": _set("items", lambda a: a[:-1]),
@@ -143,10 +171,16 @@ def test_what_is_no_index_is_refused(tmp_path, what, writer, reader):
 @pytest.mark.parametrize("what", [*NO_PANELS, *NO_BOOSTS])
 def test_panels_that_do_not_fit_are_refused(tmp_path, what):
     metric = "dot" if what in NO_PANELS else "euclidean"
-    path = hostile(tmp_path, living_index("cpu", metric), (NO_PANELS | NO_BOOSTS)[what])
+    path = hostile(tmp_path, living_index("cpu", metric, precision="fp32"), (NO_PANELS | NO_BOOSTS)[what])
     assert_refused(path, "cpu")
     if what.startswith(("panels too few", "panels of", "panels in", "panels as", "no panels", "euclidean")):
         assert_refused(path, "reference")
+
+
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="codes are written by the native backend")
+@pytest.mark.parametrize("what", NO_CODES)
+def test_codes_that_do_not_fit_are_refused(tmp_path, what):
+    assert_refused(hostile(tmp_path, living_index("cpu", precision="int8"), NO_CODES[what]), "cpu")
 
 
 @pytest.mark.parametrize("reader", BACKENDS)
@@ -169,19 +203,21 @@ def test_ids_of_another_length_are_refused(tmp_path, n_ids, reader):
         assert_refused(path, reader)
 
 
-@pytest.mark.skipif("cpu" not in BACKENDS, reason="panels are written by the native backend")
+@pytest.mark.skipif("cpu" not in BACKENDS, reason="mapped files are for the native backend")
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-def test_values_that_only_the_whole_file_would_show_do_no_harm(tmp_path, value, metric):
-    """Mapped panels are not read at load: nonsense in them gives wrong scores, but rows of the index."""
+@pytest.mark.parametrize(("precision", "name"), [("fp32", "panels"), ("int8", "items"), ("int8", "codes")])
+def test_values_that_only_the_whole_file_would_show_do_no_harm(tmp_path, precision, name, value, metric):
+    """Mapped items are not read at load: nonsense in them gives wrong scores, but rows of the index."""
     rng = np.random.default_rng(8)
 
     def change(tensors: Tensors, meta: dict[str, Any]) -> None:
-        nonsense = tensors["panels"].copy()
-        nonsense[rng.random(nonsense.shape) < rng.choice([0.01, 0.5])] = value
-        tensors["panels"] = nonsense
+        nonsense = tensors[name].copy()
+        some = rng.random(nonsense.shape) < rng.choice([0.01, 0.5])
+        nonsense[some] = value if name != "codes" else rng.integers(0, 256, np.count_nonzero(some))
+        tensors[name] = nonsense
 
-    path = hostile(tmp_path, living_index("cpu", metric, n=3000), change)
+    path = hostile(tmp_path, living_index("cpu", metric, n=3000, precision=precision), change)
     index = gpurec.ItemIndex.load(path, mmap=True, backend="cpu")
     for k in (1, 10, 200, 5000):
         found = index.search(queries(40), k)

@@ -8,7 +8,7 @@
 
 #include "gpurec/order.hpp"
 #include "gpurec/score_top_k.hpp"
-#include "search/sort_keys.hpp"
+#include "candidates/sort_keys.hpp"
 
 namespace gpurec::cpu {
 

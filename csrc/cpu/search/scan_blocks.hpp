@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "gpurec/order.hpp"
-#include "search/candidates.hpp"
+#include "gpurec/codes.hpp"
+#include "candidates/candidates.hpp"
 #include "search/permits.hpp"
 #include "table/aligned.hpp"
 #include "table/item_table.hpp"
@@ -31,11 +32,11 @@ class SharedTau {
 // One query's progress through some blocks of a table; `index` is its place among the filters' queries.
 struct Progress {
   Progress(const ItemTable& table, std::int64_t index, const float* query, std::int64_t k,
-           const FiltersView& filters, const Kernels& kernels)
+           const FiltersView& filters, const Kernels& kernels, Precision precision)
       : index(index),
         query(query),
         denied(filters, index),
-        candidates(table, table.n_active(), kernels, query, k) {}
+        candidates(table, table.n_active(), kernels, precision, query, k) {}
 
   // Scores the item at a position canonically, where there is one; `item` has room for it.
   void offer_canonical(const ItemTable& table, std::uint32_t position, std::vector<float>& item) {
@@ -44,16 +45,35 @@ struct Progress {
     candidates.offer_exact(table.row_at(position), candidates.score(item.data()));
   }
 
+  // Makes the query's codes; false where it can have none.
+  bool quantise() {
+    const std::int64_t d = candidates.items().d();
+    codes.resize(std::size_t((d + kGroup - 1) / kGroup * kGroup));
+    query_codes = quantise_query(query, d, codes.data());
+    if (query_codes.scale == 0.0f) return false;
+    candidates.allow_int8(query_codes);
+    return true;
+  }
+
   std::int64_t index;
   const float* query;
   DeniedClasses denied;
   Candidates candidates;
   SharedTau* shared = nullptr;
+  std::vector<std::int8_t> codes;  // empty in a float32 scan
+  QueryCodes query_codes;
 };
 
-// Scans blocks first, first + step, ... of a table for a group of queries; of their tiles every `every`-th. The last of
-// these stands for the others, so that where the best items have the largest norms a sample falls short of them.
-void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels,
-                 const std::vector<Progress*>& group, std::size_t first, std::size_t step, std::size_t every = 1);
+// Blocks first, first + step, ... of a table; of their tiles every `every`-th. The last of these stands for the others,
+// so that where the best items have the largest norms a sample falls short of them.
+struct Blocks {
+  std::size_t first;
+  std::size_t step;
+  std::size_t every;
+};
+
+// Scans them for a group of queries, all of them quantised where the precision is int8.
+void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels, Precision precision,
+                 const std::vector<Progress*>& group, Blocks blocks);
 
 }  // namespace gpurec::cpu

@@ -10,7 +10,7 @@
 
 #include "gpurec/bounds.hpp"
 #include "score.hpp"
-#include "search/candidates.hpp"
+#include "candidates/candidates.hpp"
 #include "search/permits.hpp"
 #include "search/score_top_k.hpp"
 #include "table/aligned.hpp"
@@ -35,6 +35,7 @@ class Rows final : public ItemSource {
     const float* const x = items(position, 1, room.data()).data;
     return norm_upper(kernels_.dot64(x, x, d()), d());
   }
+  const TileBounds* tile_at(std::uint32_t) const override { return nullptr; }
   void copy_item(std::uint32_t position, float* out) const override {
     const float* const x = items(position, 1, out).data;
     if (x != out) std::copy_n(x, d(), out);
@@ -98,7 +99,7 @@ class Share {
         starts_(kTileItems) {
     for (std::int64_t i = 0; i < queries.rows; ++i) {
       queries_.push_back(queries.row(i));
-      candidates_.emplace_back(rows, rows.raw().rows, kernels, queries.row(i), k);
+      candidates_.emplace_back(rows, rows.raw().rows, kernels, Precision::fp32, queries.row(i), k);
       denied_.emplace_back(filters, first_query + i);
     }
     reject_.resize(queries_.size());
@@ -129,7 +130,7 @@ class Share {
       const Candidates& c = candidates_[q];
       const bool valid = c.bound().valid(largest);
       std::uint64_t hits = 0;
-      const float reject = c.reject_at(largest);
+      const float reject = c.reject_at(c.bound().slack(largest));
       for (std::int64_t j = valid ? kernels_.find_above(scores, 0, n_items, reject) : n_items; j < n_items;
            j = kernels_.find_above(scores, j + 1, n_items, reject)) {
         hits |= std::uint64_t(1) << j;
@@ -149,7 +150,7 @@ class Share {
       for (int m = 0; m < n_queries; ++m) {
         const Candidates& c = candidates_[q + std::size_t(m)];
         valid = valid && c.bound().valid(largest);
-        reject_[q + std::size_t(m)] = c.reject_at(largest);
+        reject_[q + std::size_t(m)] = c.reject_at(c.bound().slack(largest));
       }
       alignas(64) float scores[kTileQueries * kTileItems];
       std::uint64_t hits[kTileQueries];
@@ -173,7 +174,7 @@ class Share {
     const std::uint64_t bits = permitted(query, at, valid ? hits & live : live);
     if (bits == 0) return;
     if (valid) {
-      c.offer(scores, std::uint32_t(at), bits, largest);
+      c.offer(scores, std::uint32_t(at), bits, c.bound().slack(largest));
       return;
     }
     ++c.stats().canonical_fallbacks;
@@ -269,7 +270,7 @@ std::optional<SearchStats> score_top_k_of_rows(MatrixView<const float> rows, Met
   constexpr std::int64_t kMostQueries = 1024;  // that pass over a tile and leave it in the second-level cache
   const std::int64_t n_shares = std::clamp<std::int64_t>(rows.rows / kRowsPerShare, 1, n_threads);
   const std::int64_t size =
-      std::min(kMostQueries, Candidates::queries_in_memory(k, rows.rows, queries.rows, n_shares));
+      std::min(kMostQueries, Candidates::queries_in_memory(k, rows.rows, queries.rows, n_shares, Precision::fp32));
   const Rows source(rows, metric, kernels);
   SearchStats total;
   for (std::int64_t first = 0; first < queries.rows; first += size) {

@@ -14,7 +14,7 @@
 
 #include "gpurec/order.hpp"
 #include "search/permits.hpp"
-#include "search/rescore_candidates.hpp"
+#include "candidates/rescore_candidates.hpp"
 #include "search/scan_blocks.hpp"
 #include "threads.hpp"
 
@@ -30,12 +30,13 @@ class Search {
   using Answer = std::function<void(std::int64_t, Candidates&)>;
 
   Search(const ItemTable& table, MatrixView<const float> queries, std::int64_t k, float floor,
-         const FiltersView& filters, Answer answer, const Kernels& kernels, int n_threads)
+         const FiltersView& filters, Precision precision, Answer answer, const Kernels& kernels, int n_threads)
       : table_(table),
         queries_(queries),
         k_(k),
         floor_(floor),
         filters_(filters),
+        precision_(table.with_codes() ? precision : Precision::fp32),
         answer_(std::move(answer)),
         kernels_(kernels),
         n_threads_(n_threads) {}
@@ -75,7 +76,7 @@ class Search {
     constexpr std::int64_t kRoom = 1 << 16;  // floats of queries
     constexpr std::int64_t kMostRescored = 256 * kTileQueries;
     const std::int64_t most_scanned = std::clamp<std::int64_t>(kRoom / table_.d() / kTileQueries, 8, 86) * kTileQueries;
-    const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
+    const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_, precision_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
     const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
     in_tasks((queries_.rows + size - 1) / size, [&](std::int64_t task, SearchStats& stats) {
@@ -124,11 +125,19 @@ class Search {
     const double every = std::floor(std::cbrt(n * n / (4 * k)));
     const double expected = k / every;
     const double rank = std::ceil(expected + 4 * std::sqrt(expected)) + 4;
-    if (rank * every < std::min(3 * k, n)) {
-      scan_blocks(table_, filters_, kernels_, group, first, step, std::size_t(every));
-      for (Progress* p : group) p->candidates.suppose_from_sample(std::int64_t(rank), std::int64_t(rank * every));
-    }
-    scan_blocks(table_, filters_, kernels_, group, first, step);
+    const bool has_sample = rank * every < std::min(3 * k, n);
+    std::vector<Progress*> quantised, others;
+    for (Progress* p : group) (precision_ == Precision::int8 && p->quantise() ? quantised : others).push_back(p);
+    const auto scan_part = [&](Precision precision, const std::vector<Progress*>& part) {
+      if (part.empty()) return;
+      if (has_sample) {
+        scan_blocks(table_, filters_, kernels_, precision, part, {first, step, std::size_t(every)});
+        for (Progress* p : part) p->candidates.suppose_from_sample(std::int64_t(rank), std::int64_t(rank * every));
+      }
+      scan_blocks(table_, filters_, kernels_, precision, part, {first, step, 1});
+    };
+    scan_part(Precision::int8, quantised);
+    scan_part(Precision::fp32, others);
   }
 
   // Queries with their own allow lists: the lists are all there is to score.
@@ -155,7 +164,7 @@ class Search {
   }
 
   Progress start_of(std::int64_t i) const {
-    Progress p(table_, i, queries_.row(i), k_, filters_, kernels_);
+    Progress p(table_, i, queries_.row(i), k_, filters_, kernels_, precision_);
     p.candidates.prove(floor_);
     return p;
   }
@@ -193,11 +202,11 @@ class Search {
     std::vector<Candidates*> candidates;
     for (Progress& p : group) {
       p.candidates.settle();
-      if (!p.candidates.is_proved()) scan_again(p);
       candidates.push_back(&p.candidates);
     }
     rescore_candidates(table_, kernels_, candidates);
     for (Progress& p : group) {
+      if (!p.candidates.is_proved()) scan_again(p);
       answer_(p.index, p.candidates);
       stats.add(p.candidates.stats());
     }
@@ -207,9 +216,11 @@ class Search {
     SearchStats spent = p.candidates.stats();
     ++spent.rescans;
     p = start_of(p.index);
-    scan_blocks(table_, filters_, kernels_, {&p}, 0, 1);
+    const Precision precision = precision_ == Precision::int8 && p.quantise() ? Precision::int8 : Precision::fp32;
+    scan_blocks(table_, filters_, kernels_, precision, {&p}, {0, 1, 1});
     p.candidates.stats().add(spent);
     p.candidates.settle();
+    rescore_candidates(table_, kernels_, {&p.candidates});
   }
 
   const ItemTable& table_;
@@ -217,6 +228,7 @@ class Search {
   std::int64_t k_;
   float floor_;
   const FiltersView& filters_;
+  Precision precision_;
   Answer answer_;
   const Kernels& kernels_;
   int n_threads_;
@@ -226,22 +238,22 @@ class Search {
 }  // namespace
 
 SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k,
-                        const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads) {
+                        const FiltersView& filters, Precision precision, TopKView out, const Kernels& kernels,
+                        int n_threads) {
   const auto answer = [=](std::int64_t i, Candidates& candidates) { write_answer(candidates.answer(), k, out, i); };
-  return Search(table, queries, k, kNoFloor, filters, answer, kernels, n_threads).run();
+  return Search(table, queries, k, kNoFloor, filters, precision, answer, kernels, n_threads).run();
 }
 
-std::vector<Keys> score_above(const ItemTable& table, MatrixView<const float> queries,
-                                                    float threshold, std::int64_t k, std::int64_t most,
-                                                    const FiltersView& filters, const Kernels& kernels,
-                                                    int n_threads) {
+std::vector<Keys> score_above(const ItemTable& table, MatrixView<const float> queries, float threshold, std::int64_t k,
+                              std::int64_t most, const FiltersView& filters, Precision precision,
+                              const Kernels& kernels, int n_threads) {
   std::vector<Keys> keys(static_cast<std::size_t>(queries.rows));
   std::atomic<std::int64_t> total{0};
   const auto answer = [&](std::int64_t i, Candidates& candidates) {
     keys[std::size_t(i)] = candidates.answer(threshold);
     if (total.fetch_add(std::int64_t(keys[std::size_t(i)].size())) > most) throw std::length_error("too many");
   };
-  Search(table, queries, k, threshold, filters, answer, kernels, n_threads).run();
+  Search(table, queries, k, threshold, filters, precision, answer, kernels, n_threads).run();
   if (total.load() > most) throw std::length_error("too many");
   return keys;
 }

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "gpurec/codes.hpp"
 #include "threads.hpp"
 
 namespace gpurec::cpu {
@@ -13,16 +14,40 @@ namespace {
 constexpr std::int64_t kRowsPerTask = 4096;
 
 struct OwnedArrays {
-  OwnedArrays(std::int64_t n, std::int64_t d) : panels(ItemSegment::padded(n) * d), norms(n), row_of(std::size_t(n)) {}
-  AlignedFloats panels;
+  OwnedArrays(std::int64_t n, std::int64_t d) : items(ItemSegment::padded(n) * d), norms(n), row_of(std::size_t(n)) {}
+  AlignedFloats items;
   AlignedFloats norms;
   std::vector<std::uint32_t> row_of;
+  AlignedFloats codes;  // four to a float
+  std::vector<float> scales;
+  std::vector<float> errors;
 };
+
+// Codes of all tiles from the rows.
+void make_codes(OwnedArrays& arrays, ItemSegment& segment, int n_threads) {
+  const std::int64_t n_tiles = ItemSegment::padded(segment.n) / kTileItems;
+  arrays.codes = AlignedFloats(n_tiles * segment.tile_bytes() / std::int64_t(sizeof(float)));
+  arrays.scales.resize(std::size_t(n_tiles));
+  arrays.errors.resize(std::size_t(n_tiles));
+  auto* const codes = reinterpret_cast<std::uint8_t*>(arrays.codes.data());
+  constexpr std::int64_t kTilesPerTask = kRowsPerTask / kTileItems;
+  parallel_for(n_threads, (n_tiles + kTilesPerTask - 1) / kTilesPerTask, [&](std::int64_t task) {
+    for (std::int64_t t = task * kTilesPerTask; t < std::min(n_tiles, (task + 1) * kTilesPerTask); ++t) {
+      const auto n_items = int(std::min<std::int64_t>(kTileItems, segment.n - t * kTileItems));
+      quantise_tile(segment.row(t * kTileItems), n_items, segment.d, codes + t * segment.tile_bytes(),
+                    &arrays.scales[std::size_t(t)], &arrays.errors[std::size_t(t)]);
+    }
+  });
+  segment.codes = codes;
+  segment.scales = arrays.scales.data();
+  segment.errors = arrays.errors.data();
+}
 
 }  // namespace
 
 std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, const std::uint32_t* public_rows,
-                                                 Metric metric, const Kernels& kernels, int n_threads) {
+                                                 Metric metric, bool with_codes, const Kernels& kernels,
+                                                 int n_threads) {
   const std::int64_t n = rows.rows;
   const std::int64_t d = rows.cols;
   std::vector<double> squares(static_cast<std::size_t>(n));
@@ -44,7 +69,11 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
       arrays->row_of[position] = public_rows[source];
       arrays->norms.data()[position] = stored_norm(squares[source], d);
       const float* x = rows.row(source);
-      float* column = arrays->panels.data() + position / kPanelItems * (kPanelItems * d) + position % kPanelItems;
+      if (with_codes) {
+        std::copy_n(x, d, arrays->items.data() + position * d);
+        continue;
+      }
+      float* column = arrays->items.data() + position / kPanelItems * (kPanelItems * d) + position % kPanelItems;
       for (std::int64_t i = 0; i < d; ++i) column[i * kPanelItems] = x[i];
     }
   });
@@ -53,10 +82,11 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
   segment->n = n;
   segment->d = d;
   segment->metric = metric;
-  segment->panels = arrays->panels.data();
+  segment->items = arrays->items.data();
   segment->norms = arrays->norms.data();
   segment->row_of = arrays->row_of.data();
   segment->owner = arrays;
+  if (with_codes && n > 0) make_codes(*arrays, *segment, n_threads);
   segment->find_blocks();
   return segment;
 }
@@ -65,6 +95,10 @@ std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t
   for (std::int64_t i = 0; i < arrays.n; ++i) {
     if (arrays.row_of[i] >= n_rows) throw std::invalid_argument("[index] expected public rows below n_rows");
     if (!(arrays.norms[i] >= 0.0f)) throw std::invalid_argument("[index] expected norms of at least 0");
+  }
+  for (std::int64_t t = 0; arrays.codes != nullptr && t < ItemSegment::padded(arrays.n) / kTileItems; ++t) {
+    const bool has_codes = can_be_scale(arrays.scales[t]) && arrays.errors[t] >= 0.0f && is_finite(arrays.errors[t]);
+    if (!has_codes && arrays.scales[t] != 0.0f) throw std::invalid_argument("[index] expected scales and errors of tiles");
   }
   auto segment = std::make_shared<ItemSegment>(std::move(arrays));
   segment->find_blocks();
@@ -78,12 +112,19 @@ void ItemSegment::find_blocks() {
     blocks.push_back({norm_lower(*smallest), double(*largest)});
     if (GPUREC_PLANTED(panel_norm_smallest)) blocks.back().largest = double(*smallest);
   }
+  tiles.clear();
+  for (std::int64_t first = 0; codes != nullptr && first < n; first += kTileItems) {
+    const auto [smallest, largest] = std::minmax_element(norms + first, norms + std::min(n, first + kTileItems));
+    const auto t = std::size_t(first / kTileItems);
+    tiles.push_back({scales[t], errors[t], norm_lower(*smallest), double(*largest)});
+  }
 }
 
 std::int64_t ItemSegment::n_bytes() const {
   const std::int64_t per_item = std::int64_t(sizeof(float) + sizeof(std::uint32_t));
-  return n * per_item + padded(n) * d * std::int64_t(sizeof(float)) +
-         std::int64_t(blocks.size() * sizeof(BlockNorms));
+  const std::int64_t of_codes = padded(n) / kTileItems * (tile_bytes() + std::int64_t(2 * sizeof(float)));
+  return n * per_item + padded(n) * d * std::int64_t(sizeof(float)) + (codes == nullptr ? 0 : of_codes) +
+         std::int64_t(blocks.size() * sizeof(BlockNorms) + tiles.size() * sizeof(TileBounds));
 }
 
 }  // namespace gpurec::cpu

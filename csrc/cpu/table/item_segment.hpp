@@ -1,12 +1,13 @@
-// Items made ready for a scan and never changed again: sorted by norm, packed in panels.
+// Items made ready for a scan and never changed again: sorted by norm, packed in panels or in codes.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "dispatch.hpp"
 #include "gpurec/bounds.hpp"
-#include "gpurec/scan.hpp"
+#include "gpurec/scan_i8.hpp"
 #include "gpurec/views.hpp"
 #include "table/aligned.hpp"
 
@@ -27,39 +28,59 @@ struct ItemSegment {
   std::int64_t n = 0;
   std::int64_t d = 0;
   Metric metric = Metric::dot;               // dot (prepared cosine and pearson too) or euclidean
-  const float* panels = nullptr;             // (padded n, d) in panels; padding is zero
+  // (padded n, d), padding zero: in panels, which a float32 scan reads; or row by row where there are codes, so that
+  // an item whose score is asked for lies in one place.
+  const float* items = nullptr;
   const float* norms = nullptr;              // (n), upper bounds
   const std::uint32_t* row_of = nullptr;     // (n), public rows
+  // Int8 codes of each tile (scan_i8.hpp), or null: then only the float32 scan is possible.
+  const std::uint8_t* codes = nullptr;       // (padded n / kTileItems, tile_bytes)
+  const float* scales = nullptr;             // (padded n / kTileItems); 0 for a tile without codes
+  const float* errors = nullptr;             // the same; upper bounds
   std::vector<BlockNorms> blocks;
+  std::vector<TileBounds> tiles;             // empty without codes
   std::shared_ptr<const void> owner;
 
   static std::int64_t padded(std::int64_t n) { return (n + kTileItems - 1) / kTileItems * kTileItems; }
 
-  const float* panel_of(std::int64_t position) const {
-    return panels + position / kPanelItems * (kPanelItems * d);
-  }
-
-  // Component i of the item is at column_of(position)[i * kPanelItems].
-  const float* column_of(std::int64_t position) const { return panel_of(position) + position % kPanelItems; }
+  bool by_rows() const { return codes != nullptr; }
+  const float* row(std::int64_t position) const { return items + position * d; }
+  const float* panel_of(std::int64_t position) const { return row(position / kPanelItems * kPanelItems); }
 
   void copy_item(std::int64_t position, float* out) const {
-    const float* column = column_of(position);
+    if (by_rows()) {
+      std::copy_n(row(position), d, out);
+      return;
+    }
+    const float* const column = panel_of(position) + position % kPanelItems;
     for (std::int64_t i = 0; i < d; ++i) out[i] = column[i * kPanelItems];
   }
 
+  void prefetch_item(std::int64_t position) const {
+    constexpr std::int64_t kLine = 16;  // floats
+    const float* const first = by_rows() ? row(position) : panel_of(position);
+    const std::int64_t n_lines = by_rows() ? (d + kLine - 1) / kLine : d;
+    for (std::int64_t i = 0; i < n_lines; ++i) __builtin_prefetch(first + i * kLine, 0, by_rows() ? 3 : 2);
+  }
+
+  std::int64_t n_groups() const { return (d + kGroup - 1) / kGroup; }
+  std::int64_t tile_bytes() const { return n_groups() * kGroup * kTileItems; }
+  const std::uint8_t* codes_of(std::int64_t position) const { return codes + position / kTileItems * tile_bytes(); }
+
   std::int64_t n_bytes() const;
 
-  // Fills `blocks` from the norms; the last step of every way to make a segment.
+  // Fills `blocks` and `tiles`; the last step of every way to make a segment.
   void find_blocks();
 };
 
 // A segment over arrays made earlier by build_segment and kept elsewhere. Throws
-// std::invalid_argument where a row is not below n_rows, or a norm is negative or NaN.
+// std::invalid_argument where a row is not below n_rows, a norm is negative or NaN, or a scale or error cannot be one.
 std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t n_rows);
 
-// A segment of prepared rows; row i is public row public_rows[i]. Costs a sum of squares and a copy of each row
-// and a sort of their norms.
+// A segment of prepared rows; row i is public row public_rows[i]. Costs a sum of squares and a copy of each row,
+// another for int8 codes where they are wanted, and a sort of the norms.
 std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, const std::uint32_t* public_rows,
-                                                 Metric metric, const Kernels& kernels, int n_threads);
+                                                 Metric metric, bool with_codes, const Kernels& kernels,
+                                                 int n_threads);
 
 }  // namespace gpurec::cpu

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "gpurec/bounds.hpp"
 #include "gpurec/views.hpp"
 
 namespace gpurec::cpu {
@@ -15,6 +16,7 @@ class ItemSource {
   // The same for n positions: one call where a list is long.
   virtual void rows_at(const std::uint32_t* positions, std::int64_t n, std::uint32_t* rows) const = 0;
   virtual double norm_at(std::uint32_t position) const = 0;  // an upper bound
+  virtual const TileBounds* tile_at(std::uint32_t position) const = 0;  // null without codes
   virtual void copy_item(std::uint32_t position, float* out) const = 0;
 };
 

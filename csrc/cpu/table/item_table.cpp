@@ -55,7 +55,8 @@ void ItemTable::add_segment(std::shared_ptr<const ItemSegment> segment) {
 std::shared_ptr<const ItemSegment> ItemTable::merged(std::size_t first_part, const Kernels& kernels,
                                                      int n_threads) const {
   struct Panel {
-    const float* data;
+    const ItemSegment* segment;
+    std::int64_t at;
     std::uint32_t lanes;  // a bit for each item that lives
     std::int64_t first;   // of those items among all
   };
@@ -66,7 +67,7 @@ std::shared_ptr<const ItemSegment> ItemTable::merged(std::size_t first_part, con
     for (std::int64_t at = 0; at < part.segment->n; at += kPanelItems) {
       std::uint32_t lanes = (1u << std::min<std::int64_t>(kPanelItems, part.segment->n - at)) - 1;
       if (part.dead != nullptr) lanes &= ~std::uint32_t((*part.dead)[std::size_t(at / 64)] >> (at % 64));
-      panels.push_back({part.segment->panel_of(at), lanes, std::int64_t(rows.size())});
+      panels.push_back({part.segment.get(), at, lanes, std::int64_t(rows.size())});
       for (; lanes != 0; lanes &= lanes - 1) rows.push_back(part.segment->row_of[at + __builtin_ctz(lanes)]);
     }
   }
@@ -78,14 +79,18 @@ std::shared_ptr<const ItemSegment> ItemTable::merged(std::size_t first_part, con
     std::vector<float> unpacked(std::size_t(kPanelItems * d_));
     for (std::int64_t p = task * kPanelsPerTask; p < std::min(n_panels, (task + 1) * kPanelsPerTask); ++p) {
       const Panel& panel = panels[std::size_t(p)];
-      kernels.unpack_panel(panel.data, d_, unpacked.data());
+      const float* source = panel.segment->row(panel.at);
+      if (!panel.segment->by_rows()) {
+        kernels.unpack_panel(source, d_, unpacked.data());
+        source = unpacked.data();
+      }
       float* item = items.data() + panel.first * d_;
       for (std::uint32_t lanes = panel.lanes; lanes != 0; lanes &= lanes - 1, item += d_) {
-        std::copy_n(unpacked.data() + __builtin_ctz(lanes) * d_, d_, item);
+        std::copy_n(source + __builtin_ctz(lanes) * d_, d_, item);
       }
     }
   });
-  return build_segment({items.data(), n, d_, d_}, rows.data(), metric_, kernels, n_threads);
+  return build_segment({items.data(), n, d_, d_}, rows.data(), metric_, with_codes_, kernels, n_threads);
 }
 
 // Keeps each segment at least four times as large as the next: a row is copied a few times in its life, and a
@@ -133,7 +138,7 @@ std::shared_ptr<const ItemTable> ItemTable::with_items(MatrixView<const float> r
     }
   }
   if (rows.rows > 0) {
-    table->add_segment(build_segment(rows, public_rows, metric_, kernels, n_threads));
+    table->add_segment(build_segment(rows, public_rows, metric_, with_codes_, kernels, n_threads));
     table->merge_tail(kernels, n_threads);
     const Part& last = table->parts_.back();
     for (std::int64_t at = 0; at < last.segment->n; ++at) {
@@ -173,7 +178,7 @@ std::shared_ptr<const ItemTable> ItemTable::restricted_to(const std::uint32_t* p
     const std::int64_t end = std::min(n_items, (task + 1) * kItemsPerTask);
     for (std::int64_t i = task * kItemsPerTask; i < end; ++i) copy_item(positions[std::size_t(i)], items.data() + i * d_);
   });
-  return ItemTable(d_, metric_).with_items({items.data(), n_items, d_, d_}, rows.data(), n_rows_, kernels, n_threads);
+  return ItemTable(d_, metric_, false).with_items({items.data(), n_items, d_, d_}, rows.data(), n_rows_, kernels, n_threads);
 }
 
 std::shared_ptr<const ItemTable> ItemTable::compacted(const Kernels& kernels, int n_threads) const {
@@ -183,7 +188,7 @@ std::shared_ptr<const ItemTable> ItemTable::compacted(const Kernels& kernels, in
 
 std::shared_ptr<const ItemTable> ItemTable::of_segment(std::shared_ptr<const ItemSegment> segment,
                                                        std::int64_t n_rows) {
-  auto table = std::make_shared<ItemTable>(segment->d, segment->metric);
+  auto table = std::make_shared<ItemTable>(segment->d, segment->metric, segment->codes != nullptr);
   table->grow(n_rows);
   table->n_active_ = segment->n;
   std::vector<char> owned;

@@ -30,10 +30,12 @@ class ItemTable final : public ItemSource {
     double largest;
   };
 
-  ItemTable(std::int64_t d, Metric metric) : d_(d), metric_(metric) {}
+  // A table with codes can be scanned in int8 arithmetic too.
+  ItemTable(std::int64_t d, Metric metric, bool with_codes) : d_(d), metric_(metric), with_codes_(with_codes) {}
 
   std::int64_t d() const override { return d_; }
   Metric metric() const override { return metric_; }
+  bool with_codes() const { return with_codes_; }
   std::int64_t n_rows() const { return n_rows_; }      // public rows ever given
   std::int64_t n_active() const { return n_active_; }  // those that a search can return
   const std::vector<Part>& parts() const { return parts_; }
@@ -67,9 +69,18 @@ class ItemTable final : public ItemSource {
     const Part& part = part_of(position);
     return double(part.segment->norms[position - part.base]);
   }
+  const TileBounds* tile_at(std::uint32_t position) const override {
+    const Part& part = part_of(position);
+    return with_codes_ ? &part.segment->tiles[(position - part.base) / kTileItems] : nullptr;
+  }
   void copy_item(std::uint32_t position, float* out) const override {
     const Part& part = part_of(position);
     part.segment->copy_item(position - part.base, out);
+  }
+
+  void prefetch_item(std::uint32_t position) const {
+    const Part& part = part_of(position);
+    part.segment->prefetch_item(position - part.base);
   }
 
   // The table with public rows 0..n_rows-1 and these items in it; a row that had an item gets the new one.
@@ -78,7 +89,8 @@ class ItemTable final : public ItemSource {
                                               std::int64_t n_rows, const Kernels& kernels, int n_threads) const;
   // The table without these public rows; those that have no item do not matter.
   std::shared_ptr<const ItemTable> without(const std::uint32_t* public_rows, std::int64_t n) const;
-  // A table of the same public rows in which only these, distinct, have their items.
+  // A table of the same public rows in which only these, distinct, have their items; without codes, which would take
+  // longer to make than they save.
   std::shared_ptr<const ItemTable> restricted_to(const std::uint32_t* public_rows, std::int64_t n,
                                                  const Kernels& kernels, int n_threads) const;
   // The same items in one segment without dead positions.
@@ -101,6 +113,7 @@ class ItemTable final : public ItemSource {
 
   std::int64_t d_;
   Metric metric_;
+  bool with_codes_;
   std::int64_t n_rows_ = 0;
   std::int64_t n_active_ = 0;
   std::vector<Part> parts_;

@@ -84,17 +84,79 @@ struct Interval {
   float upper;
 };
 
-// One query's bound for a float32 scan whose accumulator starts at a scan start of x and adds the d products
-// q[i]*x[i] in any order, fused or not, results below the normal range kept.
-class Float32Bound {
+// What scan values of one query mean, whatever made them: a scan value a stands for the score `estimate(a)`, and its
+// canonical score lies no further from that than the scan's slack.
+class QueryBound {
  public:
-  Float32Bound() = default;
-  Float32Bound(Metric metric, std::int64_t d, double query_squares)
+  QueryBound() = default;
+  QueryBound(Metric metric, std::int64_t d, double query_squares)
       : euclidean_(metric == Metric::euclidean),
         d_(d),
         query_squares_(query_squares),
         query_upper_(norm_upper(query_squares, d)),
-        query_lower_(norm_lower(stored_norm(query_squares, d))) {
+        query_lower_(norm_lower(stored_norm(query_squares, d))) {}
+
+  // The score that a scan value stands for.
+  double estimate(float scanned) const {
+    return euclidean_ ? 2.0 * double(scanned) - query_squares_ : double(scanned);
+  }
+
+  // L; it grows with `scanned` and falls with the slack.
+  float lower(float scanned, double slack) const { return round32(next_down(estimate(scanned) - slack)); }
+
+  Interval interval(float scanned, double slack) const {
+    const double a = estimate(scanned);
+    if (GPUREC_PLANTED(bounds_lower_is_scan_value)) return {round32(a), round32(next_up(a + slack))};
+    if (GPUREC_PLANTED(bounds_upper_is_scan_value)) return {round32(next_down(a - slack)), round32(a)};
+    return {round32(next_down(a - slack)), round32(next_up(a + slack))};
+  }
+
+  // Scan values at or below this belong to items whose canonical score is below tau, for items of at most that
+  // slack. NaN scan values compare false and are kept.
+  float reject_at(float tau, double slack) const {
+    const float below = GPUREC_PLANTED(scan_keep_strict) ? tau : next_down32(tau);
+    if (!(below > -std::numeric_limits<float>::infinity())) return below;
+    if (GPUREC_PLANTED(scan_reject_without_slack)) return round_down32(estimate_inverse(double(below)));
+    return round_down32(estimate_inverse(next_down(double(below) - slack)));
+  }
+
+  // No item whose norm lies in [smallest, largest] has a canonical score above this.
+  float best_possible(double smallest, double largest) const {
+    if (GPUREC_PLANTED(panel_skip_float32_norms)) return float(query_upper_) * float(largest) * 0.9999999f;
+    if (!euclidean_) return round32(next_up(next_up(query_upper_ * largest) + dot_rounding(largest)));
+    const double gap = std::fmax(0.0, std::fmax(next_down(query_lower_ - largest), next_down(smallest - query_upper_)));
+    return round32(next_up(distance_rounding(largest) - next_down(gap * gap)));
+  }
+
+ protected:
+  // u: how far the canonical float64 sums stray from the exact score of an item of at most that norm.
+  double dot_rounding(double item_norm) const {
+    return (double(d_) / 32 + 6) * kHalfUlp64 * query_upper_ * item_norm + 0x1p-1000;
+  }
+  double distance_rounding(double item_norm) const {
+    const double sum = query_upper_ + item_norm;
+    return (double(d_) / 32 + 11) * 0x1p-52 * sum * sum + 0x1p-1000;
+  }
+
+  bool euclidean_ = false;
+  std::int64_t d_ = 0;
+  double query_squares_ = 0.0;
+  double query_upper_ = 0.0;
+  double query_lower_ = 0.0;
+
+ private:
+  // Largest scan value whose estimate is surely at or below v.
+  double estimate_inverse(double v) const {
+    return euclidean_ ? next_down(v + query_squares_) * 0.5 : v;
+  }
+};
+
+// The bound for a float32 scan whose accumulator starts at a scan start of x and adds the d products q[i]*x[i] in any
+// order, fused or not, results below the normal range kept.
+class Float32Bound : public QueryBound {
+ public:
+  Float32Bound() = default;
+  Float32Bound(Metric metric, std::int64_t d, double query_squares) : QueryBound(metric, d, query_squares) {
     const double terms = double(d) + (euclidean_ ? 1 : 0);
     gamma_ = terms * kHalfUlp32 / (1.0 - terms * kHalfUlp32);
     if (GPUREC_PLANTED(bounds_gamma_half)) gamma_ *= 0.5;
@@ -118,68 +180,91 @@ class Float32Bound {
   double slack(double item_norm) const {
     if (!euclidean_) return next_up(linear_ * item_norm + constant_);
     const double half_square = 0.5 * item_norm * item_norm;
-    const double sum = query_upper_ + item_norm;
     const double scan = 2.0 * gamma_ * (query_upper_ * item_norm + half_square) +
                         2.0 * kStartError * half_square + (2.0 * double(d_) + 5.0) * 0x1p-149;
-    const double sums = (double(d_) / 32 + 11) * 0x1p-52 * sum * sum + 0x1p-1000;
     if (GPUREC_PLANTED(bounds_euclidean_as_dot)) return next_up(linear_ * item_norm + constant_);
-    return next_up(scan * (1.0 + 0x1p-20) + sums);
-  }
-
-  // The score that a scan value stands for.
-  double estimate(float scanned) const {
-    return euclidean_ ? 2.0 * double(scanned) - query_squares_ : double(scanned);
-  }
-
-  // L for an item of at most that norm; it grows with `scanned` and falls with `item_norm`.
-  float lower(float scanned, double item_norm) const {
-    return round32(next_down(estimate(scanned) - slack(item_norm)));
-  }
-
-  Interval interval(float scanned, double item_norm) const {
-    const double a = estimate(scanned);
-    const double s = slack(item_norm);
-    if (GPUREC_PLANTED(bounds_lower_is_scan_value)) return {round32(a), round32(next_up(a + s))};
-    if (GPUREC_PLANTED(bounds_upper_is_scan_value)) return {round32(next_down(a - s)), round32(a)};
-    return {round32(next_down(a - s)), round32(next_up(a + s))};
-  }
-
-  // Scan values at or below this belong to items whose canonical score is below tau, for items whose norm
-  // is at most `item_norm`. NaN scan values compare false and are kept.
-  float reject_at(float tau, double item_norm) const {
-    const float below = GPUREC_PLANTED(scan_keep_strict) ? tau : next_down32(tau);
-    if (!(below > -std::numeric_limits<float>::infinity())) return below;
-    if (GPUREC_PLANTED(scan_reject_without_slack)) return round_down32(estimate_inverse(double(below)));
-    return round_down32(estimate_inverse(next_down(double(below) - slack(item_norm))));
-  }
-
-  // No item whose norm lies in [smallest, largest] has a canonical score above this.
-  float best_possible(double smallest, double largest) const {
-    if (GPUREC_PLANTED(panel_skip_float32_norms)) return float(query_upper_) * float(largest) * 0.9999999f;
-    if (!euclidean_) {
-      const double u = (double(d_) / 32 + 6) * kHalfUlp64 * query_upper_ * largest + 0x1p-1000;
-      return round32(next_up(next_up(query_upper_ * largest) + u));
-    }
-    const double gap = std::fmax(0.0, std::fmax(next_down(query_lower_ - largest), next_down(smallest - query_upper_)));
-    const double sum = query_upper_ + largest;
-    const double u = (double(d_) / 32 + 11) * 0x1p-52 * sum * sum + 0x1p-1000;
-    return round32(next_up(u - next_down(gap * gap)));
+    return next_up(scan * (1.0 + 0x1p-20) + distance_rounding(item_norm));
   }
 
  private:
-  // Largest scan value whose estimate is surely at or below v.
-  double estimate_inverse(double v) const {
-    return euclidean_ ? next_down(v + query_squares_) * 0.5 : v;
-  }
-
-  bool euclidean_ = false;
-  std::int64_t d_ = 0;
-  double query_squares_ = 0.0;
-  double query_upper_ = 0.0;
-  double query_lower_ = 0.0;
   double gamma_ = 0.0;
   double linear_ = 0.0;
   double constant_ = 0.0;
+};
+
+// |x - s c| from a sum of the d squares (x[i] - s c[i])^2 in the order of dot64, rounded to the safe side: each
+// product is exact, the difference, its square and the sum are rounded.
+inline double error_norm_upper(double squares, std::int64_t d) {
+  if (GPUREC_PLANTED(bounds_error_norm_nearest)) return std::sqrt(squares);
+  return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 16) * kHalfUlp64));
+}
+
+// What a tile of items tells to an int8 scan: codes times `scale` lie within `error` of each item, and norms lie in
+// [smallest, largest].
+struct TileBounds {
+  float scale;
+  float error;
+  double smallest;
+  double largest;
+};
+
+// Scales outside of this range would let float32 over- or underflow in the scan's own arithmetic.
+constexpr float kSmallestScale = 0x1p-40f;
+constexpr float kLargestScale = 0x1p40f;
+inline bool can_be_scale(float scale) { return scale >= kSmallestScale && scale <= kLargestScale; }
+
+// The bound for an int8 scan: with the query t b + r and an item s c + p, where b and c are codes, the integer I = b.c
+// is exact, and |q.x - t s I| <= |t b| |p| + |r| |x|. A scan value is fl(fl(fl(I) fl(t s)) - shift), for a dot with
+// shift 0: besides it errs by three roundings of t s I and, with a shift, by one of it and one of the value.
+class Int8Bound : public QueryBound {
+ public:
+  Int8Bound() = default;
+  // `length` and `error` are upper bounds of |t b| and |r|.
+  Int8Bound(Metric metric, std::int64_t d, double query_squares, float scale, double length, double error)
+      : QueryBound(metric, d, query_squares), scale_(scale), length_(length), error_(error) {
+    if (GPUREC_PLANTED(int8_query_error_dropped)) error_ = 0.0;
+    if (GPUREC_PLANTED(int8_item_error_dropped)) length_ = 0.0;
+  }
+
+  float scale() const { return scale_; }
+
+  // Added to every scan value of a tile: half of what lies amid the items' squared norms.
+  float shift(const TileBounds& tile) const {
+    return euclidean_ ? float(0.25 * (tile.smallest * tile.smallest + tile.largest * tile.largest)) : 0.0f;
+  }
+
+  double slack(const TileBounds& tile) const {
+    const double dot = (length_ * tile.error + error_ * tile.largest) * (1.0 + 0x1p-50);
+    const double roundings = 0x1p-22 * length_ * (tile.largest + tile.error);
+    if (!euclidean_) return next_up(dot + roundings + dot_rounding(tile.largest));
+    const double squares = tile.largest * tile.largest;
+    const double between = 0.5 * (squares - tile.smallest * tile.smallest) * (1.0 + 0x1p-50);
+    return next_up(2.0 * (dot + roundings) + between + 0x1p-22 * squares + distance_rounding(tile.largest));
+  }
+
+  // What the scan's start values are made of (scan_i8.hpp). An item of which t s I + |t b| error + e norm <= below +
+  // shift scores less than tau: half a squared distance is q.x - |q|^2/2 - |x|^2/2, and the roundings of the canonical
+  // sums are taken off where they are proportional.
+  float below(float tau) const {
+    const float below = GPUREC_PLANTED(scan_keep_strict) ? tau : next_down32(tau);
+    if (!euclidean_ || !(below > -std::numeric_limits<float>::infinity())) return below;
+    const double rounding = 2.0 * distance_factor() * query_upper_ * query_upper_ + 0x1p-1000;
+    return round_down32(next_down(0.5 * next_down(double(below) + query_squares_) - rounding));
+  }
+  float length() const { return round_up32(length_); }
+  float error_per_norm() const { return round_up32(next_up(error_ + dot_rounding(1.0))); }
+  float start_shift(const TileBounds& tile) const {
+    if (!euclidean_) return 0.0f;
+    const double squares = 0.5 * tile.smallest * tile.smallest;
+    return round_down32(next_down(squares * (1.0 - 0x1p-50) - 2.0 * distance_factor() * tile.largest * tile.largest));
+  }
+
+ private:
+  double distance_factor() const { return (double(d_) / 32 + 11) * 0x1p-52; }
+
+  float scale_ = 1.0f;
+  double length_ = 0.0;
+  double error_ = 0.0;
 };
 
 // Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each

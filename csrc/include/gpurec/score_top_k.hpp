@@ -1,4 +1,4 @@
-// Op `score_top_k`: the exact best k items of each query, by a certified scan.
+// Op `score_top_k`: the exact best k items of each query, by a certified scan in one arithmetic or another.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -15,6 +15,8 @@ struct FiltersView {
   std::vector<RowSetsView> deny;        // none of the rows of the query's sets
   const RowSetsView* hint = nullptr;    // rows to score first; never changes an answer
 };
+
+enum class Precision { fp32, int8 };
 
 // Counts of the work done, summed over queries.
 struct SearchStats {

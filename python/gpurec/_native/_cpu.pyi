@@ -15,6 +15,8 @@ class ItemTable:
     @property
     def n_active(self) -> int: ...
     @property
+    def with_codes(self) -> bool: ...
+    @property
     def n_bytes(self) -> int: ...
     def with_items(
         self, items: Floats, rows: npt.NDArray[np.uint32], n_rows: int, isa: str, n_threads: int
@@ -29,7 +31,7 @@ def isas() -> list[tuple[str, bool]]: ...
 def chosen_isa(isa: str) -> str: ...
 def enter_strict_floats() -> int: ...
 def leave_strict_floats(callers: int) -> None: ...
-def empty_table(d: int, metric: str) -> ItemTable: ...
+def empty_table(d: int, metric: str, with_codes: bool) -> ItemTable: ...
 def search(
     table: ItemTable,
     queries: Floats,
@@ -38,6 +40,7 @@ def search(
     allow: RowSetsParts | None,
     deny: Sequence[RowSetsParts],
     hint: RowSetsParts | None,
+    precision: str,
     with_counts: bool,
     isa: str,
     n_threads: int,
@@ -51,6 +54,7 @@ def search_above(
     mask: npt.NDArray[np.uint8] | None,
     allow: RowSetsParts | None,
     deny: Sequence[RowSetsParts],
+    precision: str,
     isa: str,
     n_threads: int,
 ) -> tuple[Rows, Rows, Floats]: ...
@@ -60,6 +64,7 @@ def table_of_arrays(
     panels: Floats,
     norms: Floats,
     row_of: npt.NDArray[np.uint32],
+    int8: tuple[npt.NDArray[np.uint8], Floats, Floats] | None,
 ) -> ItemTable: ...
 def search_rows(
     items: Floats,

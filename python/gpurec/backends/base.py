@@ -121,15 +121,17 @@ class Backend(Protocol):
         ...
 
     def build_index(
-        self,
-        items: np.ndarray,
-        metric: str,
-        active: np.ndarray | None = None,
+        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
     ) -> Index:
-        """Make items (raw, not prepared) ready for `search`; rows where `active` is False have no item."""
+        """Make items (raw, not prepared) ready for `search`; rows where `active` is False have no item.
+
+        The precision is what the scan of a search may calculate in; a backend may know only one.
+        """
         ...
 
-    def index_of_tensors(self, tensors: dict[str, np.ndarray], metric: str, n_rows: int) -> Index:
+    def index_of_tensors(
+        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+    ) -> Index:
         """The index that `Index.tensors` of any backend described; arrays may lie in a mapped file.
 
         Raises ValueError or KeyError for tensors that describe no index.

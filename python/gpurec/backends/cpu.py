@@ -28,6 +28,8 @@ _GATHER_COST, _QUERIES_PER_PASS = 40, 12
 _QUERIES_PER_SET = 8
 # Multiply-adds of a search below which threads, or asking how many there may be, cost more than they save.
 _WORTH_THREADS = 1 << 17
+# Where a float32 scan is quicker than one in int8: AVX-512 without integer dots.
+_QUICKER_IN_FLOAT32 = ("avx512",)
 _NO_PERMITS: tuple[Any, Any, list[Any]] = (None, None, [])
 
 
@@ -42,7 +44,8 @@ class CpuBackend:
     Parameters
     ----------
     isa : str or None
-        "avx512", "avx2" or "serial"; None takes `GPUREC_CPU_ISA`, else the best that the processor supports.
+        "avx512vnni", "avx512", "avxvnni", "avx2" or "serial"; None takes `GPUREC_CPU_ISA`, else the best that
+        the processor supports.
     n_threads : int or None
         None takes `GPUREC_NUM_THREADS`, else the cores this process may use.
 
@@ -111,28 +114,40 @@ class CpuBackend:
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)
 
-    def build_index(self, items: np.ndarray, metric: str, active: np.ndarray | None = None) -> CpuIndex:
-        index = CpuIndex(native.empty_table(items.shape[1], metric), metric, self)
+    def build_index(
+        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
+    ) -> CpuIndex:
+        empty = native.empty_table(items.shape[1], metric, self._with_codes(precision))
+        index = CpuIndex(empty, metric, self)
         if active is None:
             return index.with_items(items, np.arange(len(items)), len(items))
         rows = np.flatnonzero(active)
         return index.with_items(items[rows], rows, len(items))
 
-    def index_of_tensors(self, tensors: dict[str, np.ndarray], metric: str, n_rows: int) -> CpuIndex:
+    def index_of_tensors(
+        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+    ) -> CpuIndex:
+        with_codes = self._with_codes(precision)
         rows = tensors["row_of"]
-        if "items" in tensors:
+        if with_codes and "codes" in tensors and len(rows) > 0:
+            int8 = (tensors["codes"], tensors["scales"], tensors["errors"])
+            table = native.table_of_arrays(metric, n_rows, tensors["items"], tensors["norms"], rows, int8)
+        elif "items" in tensors:
             items = np.ascontiguousarray(tensors["items"])
             if len(items) != len(rows) or len(np.unique(rows)) != len(rows):
                 raise ValueError("items without a row of their own")
-            empty = native.empty_table(items.shape[1], metric)
+            empty = native.empty_table(items.shape[1], metric, with_codes)
             table = empty.with_items(items, np.ascontiguousarray(rows), n_rows, self.isa, self.n_threads)
         elif len(rows) == 0:
-            table = native.empty_table(tensors["panels"].shape[1], metric)
+            table = native.empty_table(tensors["panels"].shape[1], metric, with_codes)
             nothing = np.empty((0, table.d), np.float32)
             table = table.with_items(nothing, rows, n_rows, self.isa, self.n_threads)
         else:
-            table = native.table_of_arrays(metric, n_rows, tensors["panels"], tensors["norms"], rows)
+            table = native.table_of_arrays(metric, n_rows, tensors["panels"], tensors["norms"], rows, None)
         return CpuIndex(table, metric, self)
+
+    def _with_codes(self, precision: str) -> bool:
+        return precision == "int8" or (precision == "auto" and self.isa not in _QUICKER_IN_FLOAT32)
 
     def search_above(
         self,
@@ -152,6 +167,7 @@ class CpuBackend:
                 k,
                 most,
                 *_permits(filters),
+                index.arithmetic,
                 self.isa,
                 self.n_threads,
             )
@@ -199,6 +215,7 @@ class CpuBackend:
             k,
             *permits,
             None if hint is None else _parts(hint),
+            index.arithmetic,
             stats is not None,
             self.isa,
             self.n_threads if table.n_rows * queries.size >= _WORTH_THREADS else 1,
@@ -254,6 +271,11 @@ class CpuIndex:
         self.metric = metric
         self.d: int = table.d  # components of an item
         self._backend = backend
+
+    @property
+    def arithmetic(self) -> str:
+        """What a search scans in."""
+        return "int8" if self.table.with_codes else "fp32"
 
     @property
     def n_bytes(self) -> int:

@@ -300,15 +300,14 @@ class ReferenceBackend:
         return _stack([best_rows(row + np.float32(0.0), rows, k) for row in scores], k)
 
     def build_index(
-        self,
-        items: np.ndarray,
-        metric: str,
-        active: np.ndarray | None = None,
+        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
     ) -> ReferenceIndex:
         """Make raw items ready for `search`; rows where `active` is False have no item."""
         return ReferenceIndex(prepare_rows(items, metric).astype(np.float64), metric, active)
 
-    def index_of_tensors(self, tensors: dict[str, np.ndarray], metric: str, n_rows: int) -> ReferenceIndex:
+    def index_of_tensors(
+        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+    ) -> ReferenceIndex:
         """The index that `tensors` of any backend described."""
         rows = tensors["row_of"]
         items = tensors["items"] if "items" in tensors else items_of_panels(tensors["panels"], len(rows))

@@ -187,7 +187,9 @@ class IndexChanges:
             index = now.index
             if not now.boosted:
                 every, has_item = index.items_of(np.arange(now.n_rows))
-                index = now.backend.build_index(with_column(every, 0.0), now.scanned_metric, has_item)
+                index = now.backend.build_index(
+                    with_column(every, 0.0), now.scanned_metric, has_item, self.precision
+                )
                 items = with_column(items, 0.0)
             items[:, -1] = boosts
             index = index.with_items(items, changed, now.n_rows)

@@ -57,19 +57,22 @@ def read_index(
         row_of = artifact.tensor("row_of", np.uint32, (None,))
         if not len(row_of) <= n_rows < 2**32 - 1:
             raise ValueError(f"{len(row_of)} items in {n_rows} rows")
-        floats = [name for name in ("items", "panels", "norms") if name in tensors]
+        floats = [name for name in ("items", "panels", "norms", "scales", "errors") if name in tensors]
         if any(tensors[name].dtype != np.float32 for name in floats):
             raise ValueError("its items are not float32")
-        if "items" in tensors and not np.isfinite(tensors["items"]).all():
+        if "codes" in tensors and tensors["codes"].dtype != np.uint8:
+            raise ValueError("its codes are not bytes")
+        # Items that come with codes are searched where they lie: what is not finite is never returned.
+        if "items" in tensors and "codes" not in tensors and not np.isfinite(tensors["items"]).all():
             raise ValueError("items that are not finite")
         if boosted and metric == "euclidean":
             raise ValueError("boosts with euclidean")
-        if "items" not in tensors:
+        if "items" not in tensors or "codes" in tensors:
             artifact.tensor("norms", np.float32, row_of.shape)
         width = tensors["items" if "items" in tensors else "panels"].shape[1:2]
         if not width or width[0] <= boosted:
             raise ValueError("its items have no components")
-        index = backend.index_of_tensors(tensors, scanned_metric(metric), n_rows)
+        index = backend.index_of_tensors(tensors, scanned_metric(metric), n_rows, precision)
         encoding = meta.get("ids", {})
         if not isinstance(encoding, dict):
             raise ValueError("ids without an encoding")

@@ -55,7 +55,7 @@ def similarity_top_k(
         Items that a row must not be given; every stored entry counts.
     allow, deny : optional
         As in `score_top_k`, the rows asked about being the queries.
-    precision : {"auto", "fp32"}
+    precision : {"auto", "int8", "fp32"}
         Arithmetic of the scan. Changes the speed, never the answer.
     backend : str or Backend, optional
         See `gpurec.backends.select`.
@@ -87,7 +87,6 @@ def similarity_top_k(
     """
     op = "similarity_top_k"
     metric = as_metric(metric, op)
-    as_precision(precision, op)
     k = as_k(k, op)
     x = as_matrix(items, "items", op)
     asked = np.arange(len(x)) if rows is None else as_rows(rows, len(x), op)
@@ -99,7 +98,7 @@ def similarity_top_k(
     at_once = max(1, min(_ROWS_AT_ONCE, _RESULT_BYTES_AT_ONCE // (12 * k)))
     if len(asked) <= at_once:
         return TopK(*for_caller(items, *chosen.score_top_k(x[asked], x, k, metric, filters)))
-    index = chosen.build_index(x, metric)
+    index = chosen.build_index(x, metric, precision=as_precision(precision, op))
     best_rows = np.empty((len(asked), k), np.int64)
     best_scores = np.empty((len(asked), k), np.float32)
     for first in range(0, len(asked), at_once):

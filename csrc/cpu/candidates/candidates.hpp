@@ -14,9 +14,10 @@
 #include "dispatch.hpp"
 #include "gpurec/bounds.hpp"
 #include "gpurec/order.hpp"
+#include "gpurec/codes.hpp"
 #include "gpurec/score_top_k.hpp"
-#include "search/scan_list.hpp"
-#include "search/sort_keys.hpp"
+#include "candidates/scan_list.hpp"
+#include "candidates/sort_keys.hpp"
 #include "table/item_source.hpp"
 
 namespace gpurec::cpu {
@@ -24,32 +25,44 @@ namespace gpurec::cpu {
 class Candidates {
  public:
   // `n_items` is how many items may be offered at most; positions are of `items`.
-  Candidates(const ItemSource& items, std::int64_t n_items, const Kernels& kernels, const float* query,
-             std::int64_t k)
+  Candidates(const ItemSource& items, std::int64_t n_items, const Kernels& kernels, Precision precision,
+             const float* query, std::int64_t k)
       : items_(&items),
         kernels_(&kernels),
         query_(query),
         k_(k),
-        limit_(list_limit(k, n_items)) {
-    bound_ = Float32Bound(items.metric(), items.d(), kernels.dot64(query, query, items.d()));
+        limit_(list_limit(k, n_items, precision)) {
+    query_squares_ = kernels.dot64(query, query, items.d());
+    bound_ = Float32Bound(items.metric(), items.d(), query_squares_);
   }
 
   // Entries at which a list is thinned: eight bytes each, and as much again for known scores.
-  static std::int64_t list_limit(std::int64_t k, std::int64_t n_items) {
+  // Intervals of int8 are wide: more entries than places stay whatever is known of the others.
+  static std::int64_t list_limit(std::int64_t k, std::int64_t n_items, Precision precision) {
     const std::int64_t most = std::min(k, n_items);
-    return most + std::max<std::int64_t>(most, kRoom);
+    const std::int64_t room = std::max<std::int64_t>(most, kRoom);
+    return most + (precision == Precision::int8 ? 2 * room : room);
   }
 
   // Queries whose lists, n_lists each at a time and 16 bytes an entry or less, together take no more than 48 MB or
   // 16 bytes for each place of the result.
   static std::int64_t queries_in_memory(std::int64_t k, std::int64_t n_items, std::int64_t n_queries,
-                                        std::int64_t n_lists) {
-    const std::int64_t list_bytes = list_limit(k, n_items) * 16 * n_lists;
+                                        std::int64_t n_lists, Precision precision) {
+    const std::int64_t list_bytes = list_limit(k, n_items, precision) * 16 * n_lists;
     const std::int64_t most_bytes = std::max(std::int64_t(48) << 20, n_queries * std::min(k, n_items) * 16);
     return std::max<std::int64_t>(1, most_bytes / list_bytes);
   }
 
+  // From now on scan values may come from int8 arithmetic too.
+  void allow_int8(const QueryCodes& codes) {
+    int8_ = Int8Bound(items_->metric(), items_->d(), query_squares_, codes.scale, codes.length, codes.error);
+    with_int8_ = true;
+  }
+
+  const ItemSource& items() const { return *items_; }
+
   const Float32Bound& bound() const { return bound_; }
+  const Int8Bound& int8_bound() const { return int8_; }
   float tau() const { return tau_; }
   SearchStats& stats() { return stats_; }
   std::int64_t n_scanned() const { return list_.size(); }
@@ -61,10 +74,15 @@ class Candidates {
     suppose(proved_);
   }
 
-  // A threshold that they are likely to reach. What it ruled out must be scanned again unless is_proved() in the end.
+  // A threshold that they are likely to reach. What it ruled out must be scanned again unless is_proved().
   void suppose(float tau) { tau_ = std::max(tau_, tau); }
 
-  bool is_proved() const { return proved_ >= tau_ || GPUREC_PLANTED(threshold_supposed_unchecked); }
+  // Asked when every entry is settled: whether so many items reach what was supposed.
+  bool is_proved() const {
+    if (proved_ >= tau_ || GPUREC_PLANTED(threshold_supposed_unchecked)) return true;
+    const std::uint64_t least = std::uint64_t(monotone_u32(tau_)) << 32;
+    return std::count_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key >= least; }) >= k_;
+  }
 
   // Supposes what the rank-th best of the items scanned so far reaches, where so many were let through; about
   // `n_expected` items will. Those scanned so far are forgotten: the scan meets them again.
@@ -74,19 +92,19 @@ class Candidates {
     exact_.clear();
     if (rank > n) return;
     ++stats_.supposed;
-    suppose(bound_.lower(kernels_->near_kth_largest(list_.values(), n, rank), largest_norm_));
+    suppose(round32(bound_.estimate(kernels_->near_kth_largest(list_.values(), n, rank))));
     list_.reserve(std::min(limit_, n_expected + n_expected / 8) + kTileItems);
   }
 
-  // The scan values at or below this are of no use, for items of at most that norm.
-  float reject_at(double largest_norm) const { return bound_.reject_at(tau_, largest_norm); }
+  // The scan values at or below this are of no use, for items of at most that slack.
+  float reject_at(double slack) const { return bound_.reject_at(tau_, slack); }
 
-  // Scan values of items that passed the filters, as bits of a tile whose first position is given; no item's norm
-  // is above `largest_norm`. True where the threshold rose.
-  bool offer(const float* scores, std::uint32_t first, std::uint64_t bits, double largest_norm) {
+  // Scan values of items that passed the filters, as bits of a tile whose first position is given; no item's slack
+  // is above that. True where the threshold rose.
+  bool offer(const float* scores, std::uint32_t first, std::uint64_t bits, double slack) {
     const std::int64_t n = list_.size();
     if (n + kTileItems > list_.room()) grow();
-    largest_norm_ = std::max(largest_norm_, largest_norm);
+    largest_slack_ = std::max(largest_slack_, slack);
     const int count = kernels_->append_hits(scores, first, bits, list_.values() + n, list_.positions() + n);
     list_.set_size(n + count);
     stats_.candidates += count;
@@ -116,7 +134,7 @@ class Candidates {
   void take_all_of(const Candidates& other) {
     list_.append(other.list_);
     exact_.insert(exact_.end(), other.exact_.begin(), other.exact_.end());
-    largest_norm_ = std::max(largest_norm_, other.largest_norm_);
+    largest_slack_ = std::max(largest_slack_, other.largest_slack_);
     prove(other.proved_);
     suppose(other.tau_);
     stats_.add(other.stats_);
@@ -125,7 +143,8 @@ class Candidates {
   // Drops what the final threshold rules out; the scan list then holds what is left to score canonically.
   void settle() {
     thin();
-    if (list_.size() > k_ + k_ / 8 + 8 || !is_proved()) thin_by_intervals();
+    const std::int64_t few = with_int8_ ? 4 * k_ + 32 : k_ + k_ / 8 + 8;  // to score: dearer to tell apart
+    if (list_.size() > few) thin_by_intervals();
   }
 
   void sort_by_position() { list_.sort_by_position(); }
@@ -207,25 +226,31 @@ class Candidates {
   }
 
   // The k largest scan values belong to k distinct items that score at least the lower bound of the smallest of
-  // them at the largest norm: a threshold. Then one comparison an entry.
+  // them at the largest slack: a threshold. Then one comparison an entry.
   void thin() {
     const std::int64_t rank = GPUREC_PLANTED(threshold_one_too_high) ? k_ - 1 : k_;
     if (rank > 0 && list_.size() >= rank) {
-      prove(bound_.lower(kernels_->near_kth_largest(list_.values(), list_.size(), rank), largest_norm_));
+      prove(bound_.lower(kernels_->near_kth_largest(list_.values(), list_.size(), rank), largest_slack_));
     }
-    float reject = reject_at(largest_norm_);
+    float reject = reject_at(largest_slack_);
     if (GPUREC_PLANTED(compress_drops_ties)) reject = round_up32(double(tau_));
     list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject));
   }
 
-  // The same with each item's own norm; an upper bound equal to the k-th known score loses by a larger row.
+  double slack_at(std::uint32_t position) const {
+    const double of_float32 = bound_.slack(items_->norm_at(position));
+    const TileBounds* const tile = with_int8_ ? items_->tile_at(position) : nullptr;
+    return tile == nullptr || tile->scale == 0.0f ? of_float32 : std::max(of_float32, int8_.slack(*tile));
+  }
+
+  // The same with each item's own slack; an upper bound equal to the k-th known score loses by a larger row.
   void thin_by_intervals() {
     float* const values = list_.values();
     std::uint32_t* const positions = list_.positions();
     std::vector<Interval> intervals(static_cast<std::size_t>(list_.size()));
     std::vector<float> lowers(intervals.size());
     for (std::size_t i = 0; i < intervals.size(); ++i) {
-      intervals[i] = bound_.interval(values[i], items_->norm_at(positions[i]));
+      intervals[i] = bound_.interval(values[i], slack_at(positions[i]));
       lowers[i] = intervals[i].lower;
     }
     if (list_.size() >= k_) {
@@ -276,10 +301,13 @@ class Candidates {
   const float* query_;
   std::int64_t k_;
   std::int64_t limit_;
+  double query_squares_ = 0.0;
   Float32Bound bound_;
+  Int8Bound int8_;
+  bool with_int8_ = false;
   float proved_ = -std::numeric_limits<float>::infinity();
   float tau_ = -std::numeric_limits<float>::infinity();  // what rules items out, at least what is proved
-  double largest_norm_ = 0.0;        // of the items offered with scan values
+  double largest_slack_ = 0.0;       // of the items offered with scan values
   ScanList list_;
   Keys exact_;  // order keys of items whose canonical scores are known
   SearchStats stats_;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "search/candidates.hpp"
+#include "candidates/candidates.hpp"
 #include "table/item_table.hpp"
 
 namespace gpurec::cpu {

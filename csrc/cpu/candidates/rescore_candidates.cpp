@@ -1,4 +1,4 @@
-#include "search/rescore_candidates.hpp"
+#include "candidates/rescore_candidates.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -6,42 +6,40 @@
 namespace gpurec::cpu {
 namespace {
 
-void prefetch_item(const ItemTable& table, std::uint32_t position) {
-  const ItemTable::Part& part = table.part_of(position);
-  const float* const panel = part.segment->panel_of(position - part.base);
-  for (std::int64_t i = 0; i < table.d(); ++i) __builtin_prefetch(panel + i * kPanelItems, 0, 2);
-}
-
 // How much of a run is had back: reading a panel costs more than turning it, and where nearly all is asked for there is
 // no need to look what is there already.
 enum class Share { items, panels, all };
 
-// The items of a run of positions one after another, had back from their panels.
+// The items of a run of positions one after another, in one part: where they lie, or had back from their panels.
 class Run {
  public:
   Run(const ItemTable& table, const Kernels& kernels, Share share)
       : table_(table),
         kernels_(kernels),
         share_(share),
-        size_(std::uint32_t(std::clamp<std::int64_t>(kRoom / table.d(), kPanelItems, kMostItems)) / kPanelItems *
-              kPanelItems),
-        items_(new float[std::size_t(size_ * table.d())]),
-        had_back_(size_ / kPanelItems) {}
-
-  void start_at(std::uint32_t position) {
-    first_ = position - position % kPanelItems;
-    std::fill(had_back_.begin(), had_back_.end(), std::uint16_t(0));
-    if (share_ != Share::all) return;
-    const ItemTable::Part& last = table_.parts().back();
-    const std::int64_t end = last.base + ItemSegment::padded(last.segment->n);
-    for (std::int64_t at = first_; at < std::min(end, std::int64_t(first_) + size_); at += kPanelItems) {
-      unpack(std::uint32_t(at));
+        size_(std::clamp<std::int64_t>(kRoom / table.d(), kPanelItems, kMostItems) / kPanelItems * kPanelItems) {
+    if (table.with_codes()) {
+      if (share != Share::all) size_ = kNowhere;  // items that one query asks for are of no use to another
+    } else {
+      room_.reset(new float[std::size_t(size_ * table.d())]);
+      had_back_.resize(std::size_t(size_ / kPanelItems));
     }
   }
 
+  void start_at(std::uint32_t position) {
+    const ItemTable::Part& part = table_.part_of(position);
+    first_ = position - position % kPanelItems;
+    end_ = std::uint32_t(std::min<std::int64_t>(part.base + part.segment->n, std::int64_t(first_) + size_));
+    items_ = part.segment->by_rows() ? part.segment->row(first_ - part.base) : room_.get();
+    if (part.segment->by_rows()) return;
+    std::fill(had_back_.begin(), had_back_.end(), std::uint16_t(0));
+    if (share_ != Share::all) return;
+    for (std::uint32_t at = first_; at < end_; at += kPanelItems) unpack(at);
+  }
+
   std::uint32_t first() const { return first_; }
-  const float* items() const { return items_.get(); }
-  bool holds(std::uint32_t position) const { return position - first_ < size_; }
+  const float* items() const { return items_; }
+  bool holds(std::uint32_t position) const { return position < end_; }
 
   void have(std::uint32_t position) {
     const std::uint32_t at = position - first_;
@@ -51,7 +49,7 @@ class Run {
       unpack(position - at % kPanelItems);
       lanes = 0xffff;
     } else {
-      table_.copy_item(position, items_.get() + at * table_.d());
+      table_.copy_item(position, room_.get() + at * table_.d());
       lanes = std::uint16_t(lanes | 1u << (at % kPanelItems));
     }
   }
@@ -63,17 +61,32 @@ class Run {
   void unpack(std::uint32_t first) {
     const ItemTable::Part& part = table_.part_of(first);
     kernels_.unpack_panel(part.segment->panel_of(first - part.base), table_.d(),
-                          items_.get() + (first - first_) * table_.d());
+                          room_.get() + (first - first_) * table_.d());
   }
 
   const ItemTable& table_;
   const Kernels& kernels_;
   Share share_;
-  std::uint32_t size_;
+  std::int64_t size_;
   std::uint32_t first_ = 0;
-  std::unique_ptr<float[]> items_;
+  std::uint32_t end_ = 0;
+  const float* items_ = nullptr;
+  std::unique_ptr<float[]> room_;
   std::vector<std::uint16_t> had_back_;  // a bit a lane
 };
+
+// Scores entries of rows that lie apart: those of the next few come nearer meanwhile.
+void score_apart(const ItemTable& table, Candidates& c, std::int64_t begin, std::int64_t end, const Run& run) {
+  constexpr std::int64_t kAtOnce = 8;
+  const auto prefetch = [&](std::int64_t first) {
+    for (std::int64_t e = first; e < std::min(end, first + kAtOnce); ++e) table.prefetch_item(c.positions()[e]);
+  };
+  prefetch(begin);
+  for (std::int64_t e = begin; e < end; e += kAtOnce) {
+    prefetch(e + kAtOnce);
+    c.score_entries(e, std::min(end, e + kAtOnce), run.items(), run.first());
+  }
+}
 
 }  // namespace
 
@@ -88,7 +101,10 @@ void rescore_candidates(const ItemTable& table, const Kernels& kernels, const st
                       : n_entries > table.n_active() / 16 ? Share::panels
                                                           : Share::items;
 
-  // What several queries ask for is had back once.
+  const bool at_hand = share == Share::all || table.with_codes();
+  const bool apart = share != Share::all && table.with_codes();
+
+  // What several queries ask for is had back once, or comes near once.
   Run run(table, kernels, share);
   for (;;) {
     std::uint32_t first = kNowhere;
@@ -101,11 +117,15 @@ void rescore_candidates(const ItemTable& table, const Kernels& kernels, const st
       Candidates& c = *group[q];
       std::int64_t end = next[q];
       for (; end < c.n_scanned() && run.holds(c.positions()[end]); ++end) {
-        if (share != Share::all) run.have(c.positions()[end]);
+        if (!at_hand) run.have(c.positions()[end]);
       }
       if (end == next[q]) continue;
-      c.score_entries(next[q], end, run.items(), run.first());
-      if (share == Share::items && end < c.n_scanned()) prefetch_item(table, c.positions()[end]);
+      if (apart) {
+        score_apart(table, c, next[q], end, run);
+      } else {
+        c.score_entries(next[q], end, run.items(), run.first());
+      }
+      if (share == Share::items && !at_hand && end < c.n_scanned()) table.prefetch_item(c.positions()[end]);
       next[q] = end;
     }
   }

@@ -1,0 +1,106 @@
+// The tiles of a block in int8 arithmetic.
+#pragma once
+#include "search/block_scan.hpp"
+
+namespace gpurec::cpu {
+
+class Int8Tiles {
+ public:
+  explicit Int8Tiles(const ScanInput& input) : input_(input) {}
+
+  const std::vector<Progress*>& members() const { return members_; }
+
+  void clear() {
+    members_.clear();
+    queries_.clear();
+    below_.clear();
+    length_.clear();
+    error_.clear();
+    inverse_scale_.clear();
+    offset_.clear();
+  }
+
+  bool add(Progress& p, const ItemTable::Block&) {
+    const Int8Bound& bound = p.candidates.int8_bound();
+    members_.push_back(&p);
+    queries_.push_back(p.codes.data());
+    below_.push_back(bound.below(p.candidates.tau()));
+    length_.push_back(bound.length());
+    error_.push_back(bound.error_per_norm());
+    inverse_scale_.push_back(1.0f / bound.scale());
+    offset_.push_back(GPUREC_PLANTED(int8_offset_kept) ? 0 : -128 * p.query_codes.sum);
+    return true;
+  }
+
+  // Returns how many items were scanned.
+  std::int64_t scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
+    const std::size_t n = members_.size();
+    if (start_.size() < n) {
+      start_.resize(n);
+      near_.resize(n);
+      hits_.resize(n);
+      sums_ = AlignedFloats(std::int64_t(n) * kTileItems);
+    }
+    const ItemTable& table = input_.table;
+    const ItemTable::Part& part = table.parts()[block.part];
+    const ItemSegment& segment = *part.segment;
+    const std::uint8_t* const next_block =
+        following == nullptr ? nullptr : table.parts()[following->part].segment->codes_of(following->first);
+    std::int64_t n_scanned = 0;
+    for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
+      if (!input_.is_wanted(tile)) continue;
+      const std::uint64_t live = input_.live(part, at, end);
+      n_scanned += std::min<std::int64_t>(kTileItems, end - at);
+      if (live == 0) continue;
+      const TileBounds& bounds = segment.tiles[std::size_t(at / kTileItems)];
+      if (bounds.scale == 0.0f) {
+        for (Progress* p : members_) input_.scan_canonically(*p, part, at, end);
+        continue;
+      }
+      const std::uint8_t* const next = at + kTileItems < end ? segment.codes_of(at + kTileItems) : next_block;
+      scan_tile(bounds, part, at, live, next);
+    }
+    return n_scanned;
+  }
+
+ private:
+  void scan_tile(const TileBounds& bounds, const ItemTable::Part& part, std::int64_t at, std::uint64_t live,
+                 const std::uint8_t* next) {
+    const ItemSegment& segment = *part.segment;
+    const StartTermsI8 terms = {below_.data(), length_.data(), error_.data(), inverse_scale_.data(), offset_.data()};
+    const TileTermsI8 of_tile = {bounds.error, float(bounds.largest), 1.0f / bounds.scale,
+                                 members_[0]->candidates.int8_bound().start_shift(bounds)};
+    const auto n_queries = int(members_.size());
+    auto* const sums = reinterpret_cast<std::int32_t*>(sums_.data());
+    input_.kernels.start_values_i8(terms, n_queries, of_tile, start_.data());
+    const int n_near = input_.kernels.scan_tile_i8(queries_.data(), start_.data(), n_queries, segment.codes_of(at),
+                                                   segment.n_groups(), near_.data(), hits_.data(), sums, next);
+    for (int r = 0; r < n_near; ++r) {
+      std::uint64_t bits = hits_[std::size_t(r)] & live;
+      if (bits == 0) continue;
+      const auto m = std::size_t(near_[std::size_t(r)]);
+      Progress& p = *members_[m];
+      bits = input_.permitted(p, segment.row_of + at, bits);
+      const Int8Bound& bound = p.candidates.int8_bound();
+      alignas(64) float scores[kTileItems];
+      input_.kernels.scores_of_sums(sums + r * kTileItems, offset_[m] - start_[m], bound.scale() * bounds.scale,
+                                    bound.shift(bounds), scores);
+      if (p.candidates.offer(scores, part.base + std::uint32_t(at), bits, bound.slack(bounds))) {
+        below_[m] = bound.below(p.candidates.tau());
+      }
+    }
+  }
+
+  const ScanInput& input_;
+  std::vector<Progress*> members_;
+  std::vector<const std::int8_t*> queries_;
+  // What the start values are made of (StartTermsI8).
+  std::vector<float> below_, length_, error_, inverse_scale_;
+  std::vector<std::int32_t> offset_;
+  // Of the tile that is scanned.
+  std::vector<std::int32_t> start_, near_;
+  std::vector<std::uint64_t> hits_;
+  AlignedFloats sums_;
+};
+
+}  // namespace gpurec::cpu
