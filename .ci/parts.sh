@@ -30,7 +30,7 @@ sanitize() {
   build_variant "$environment" "sanitize-${sanitizers/,/-}" "GPUREC_SANITIZE=$sanitizers"
   echo "== $sanitizers sanitizer, $examples examples"
   # Python itself leaks on purpose, so only errors count; a test forks, which TSan otherwise refuses.
-  env PYTHONPATH="build/sanitize-${sanitizers/,/-}" GPUREC_CONFORMANCE_EXAMPLES="$examples" \
+  env PYTHONPATH="build/sanitize-${sanitizers/,/-}" GPUREC_CONFORMANCE_EXAMPLES="$examples" GPUREC_CONFORMANCE_MEMBERS=few \
     OPENBLAS_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
     TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" \
     LD_PRELOAD="$(gcc -print-file-name=$runtime) $(gcc -print-file-name=libstdc++.so)" \

@@ -21,8 +21,11 @@ _ALL_MEMBERS: dict[str, Callable[[], Backend]] = {
     "reference": ReferenceBackend,
     **{f"cpu-{isa}": partial(CpuBackend, isa=isa, n_threads=2) for isa in available_isas()},
 }
-# A comma-separated part of them where GPUREC_CONFORMANCE_MEMBERS says so; all by default.
+# A comma-separated part of them where GPUREC_CONFORMANCE_MEMBERS says so, or those that share no code ("few").
 _CHOSEN = os.environ.get("GPUREC_CONFORMANCE_MEMBERS", "")
+if _CHOSEN == "few":
+    _FEW = ("reference", *(f"cpu-{isa}" for isa in (*available_isas()[:1], "avx2", "serial")))
+    _CHOSEN = ",".join(name for name in dict.fromkeys(_FEW) if name in _ALL_MEMBERS)
 MEMBERS = {name: _ALL_MEMBERS[name] for name in (_CHOSEN.split(",") if _CHOSEN else _ALL_MEMBERS)}
 
 # Instruction sets of the chosen members.

@@ -25,13 +25,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpurec.backends.cpu import available_isas
 from gpurec.config import n_threads
 
 PROJECT = Path(__file__).resolve().parents[2]
 SUITE = PROJECT / "tests" / "conformance"
 ENVIRONMENT = PROJECT / "build" / "planted"
-EXAMPLES = 84  # three cases of each kind
+EXAMPLES = 56  # two cases of each kind
 FEWEST_DEFECTS = 20
 SECONDS = 600  # for one run of the sample; one that takes longer hangs
 
@@ -87,7 +86,7 @@ def run_suite(python: Path, defect: str, examples: int) -> Outcome:
         **os.environ,
         "GPUREC_PLANTED_DEFECT": defect,
         "GPUREC_CONFORMANCE_EXAMPLES": str(examples),
-        "GPUREC_CONFORMANCE_MEMBERS": ",".join(f"cpu-{isa}" for isa in available_isas()),
+        "GPUREC_CONFORMANCE_MEMBERS": "few",
     }
     environment.pop("PYTHONPATH", None)
     pytest = ["-m", "pytest", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider"]
