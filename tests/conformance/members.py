@@ -21,7 +21,7 @@ _ALL_MEMBERS: dict[str, Callable[[], Backend]] = {
     "reference": ReferenceBackend,
     **{f"cpu-{isa}": partial(CpuBackend, isa=isa, n_threads=2) for isa in available_isas()},
 }
-# A comma-separated part of them where GPUREC_CONFORMANCE_MEMBERS says so, or those that share no code ("few").
+# A part of them, by names or as "few" those that share no code, where GPUREC_CONFORMANCE_MEMBERS says so.
 _CHOSEN = os.environ.get("GPUREC_CONFORMANCE_MEMBERS", "")
 if _CHOSEN == "few":
     _FEW = ("reference", *(f"cpu-{isa}" for isa in (*available_isas()[:1], "avx2", "serial")))
