@@ -26,7 +26,9 @@ from harness.tables import number, rounds_text, spread_text, table, where_measur
 from harness.team import OURS, Team
 from harness.timing import machine, milliseconds, ratio, spread, take_turns
 
-ONE_SHOT = "gpurec-one-shot"
+from gpurec.backends.cpu import CpuBackend
+
+FLOAT32, ONE_SHOT = "gpurec-fp32", "gpurec-one-shot"
 _RESULTS = Path(__file__).parent / "results"
 _N_QUERIES_DRAWN = 4096
 
@@ -68,14 +70,25 @@ class Table:
     def measure(self, cell: Cell, n_rounds: int, turn_seconds: float) -> dict[str, Any]:
         """All figures of one cell."""
         turns, notes = self.team.prepare("search", cell.n_queries, cell.k, turn_seconds)
-        limits = {"flops": self.limits.flops, "read_rate": self.limits.read_rate}
+        limits = {
+            "flops": self.limits.flops,
+            "int8_ops": lambda: 2 * self.limits.multiply_adds_i8(CpuBackend().isa),
+            "read_rate": self.limits.read_rate,
+        }
         figures = take_turns({**limits, **turns}, n_rounds)
         seconds = self.team.seconds("search", figures)
-        return {**vars(cell), "limits": _limits(cell, figures, seconds[OURS])} | {
+        return {
+            **vars(cell),
+            "limits": {
+                FLOAT32: _limits(cell, 4, figures["flops"], figures["read_rate"], seconds[FLOAT32]),
+                OURS: _limits(cell, 1, figures["int8_ops"], figures["read_rate"], seconds[OURS]),
+            },
+        } | {
             "contenders": {
                 name: {
                     "ms": milliseconds(seconds[name]),
                     "ours_to_it": ratio(seconds[OURS], seconds[name]),
+                    "float32_to_it": ratio(seconds[FLOAT32], seconds[name]),
                     "one_shot_to_it": ratio(seconds[ONE_SHOT], seconds[name]),
                     **notes[name],
                 }
@@ -84,14 +97,16 @@ class Table:
         }
 
 
-def _limits(cell: Cell, figures: dict[str, list[float]], ours: list[float]) -> dict[str, Any]:
+def _limits(
+    cell: Cell, component_bytes: int, operations: list[float], read_rates: list[float], ours: list[float]
+) -> dict[str, Any]:
     """The shortest time that reading the items once, or all multiply-adds, takes; and our share of it."""
-    reads = [cell.n_items * cell.d * 4 / rate for rate in figures["read_rate"]]
-    sums = [2 * cell.n_items * cell.d * cell.n_queries / rate for rate in figures["flops"]]
+    reads = [cell.n_items * cell.d * component_bytes / rate for rate in read_rates]
+    sums = [2 * cell.n_items * cell.d * cell.n_queries / rate for rate in operations]
     floors = [max(pair) for pair in zip(reads, sums)]
     return {
-        "gflops": spread([rate / 1e9 for rate in figures["flops"]]),
-        "read_gb_per_s": spread([rate / 1e9 for rate in figures["read_rate"]]),
+        "gops": spread([rate / 1e9 for rate in operations]),
+        "read_gb_per_s": spread([rate / 1e9 for rate in read_rates]),
         "bound_by": "reads" if median(reads) > median(sums) else "multiply-adds",
         "floor_ms": spread([1e3 * floor for floor in floors]),
         "fraction": ratio(floors, ours),
@@ -130,7 +145,7 @@ def run(
 def markdown(result: dict[str, Any]) -> str:
     """Tables of a result: times beside limits, ratios to rivals, and what was measured where."""
     cells = [cell for part in result["tables"] for cell in part["cells"]]
-    rivals = [name for name in cells[0]["contenders"] if name not in (OURS, ONE_SHOT)]
+    rivals = [name for name in cells[0]["contenders"] if name not in (OURS, FLOAT32, ONE_SHOT)]
     parts = [
         "# Exact top k beside other libraries",
         f"{where_measured(result['machine'])} {rounds_text(result['rounds'])} Normal random items and "
@@ -139,7 +154,7 @@ def markdown(result: dict[str, Any]) -> str:
     ]
     for part in result["tables"]:
         parts.append(f"## {part['n_items']:,} items x {part['d']}")
-        parts.append(_limits_table(part["cells"]))
+        parts += [_limits_table(part["cells"], OURS), _limits_table(part["cells"], FLOAT32)]
         parts.append(_times_table(part["cells"], rivals))
         builds = ", ".join(f"{name} {seconds:.2f}" for name, seconds in part["build_seconds"].items())
         parts.append(f"Seconds to build: {builds}.")
@@ -148,32 +163,31 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _limits_table(cells: list[dict[str, Any]]) -> str:
-    head = ["k", "queries", "gpurec, ms", "floor, ms", "set by", "fraction of it reached"]
+def _limits_table(cells: list[dict[str, Any]], name: str) -> str:
+    head = ["k", "queries", f"{name}, ms", "floor, ms", "set by", "fraction of it reached"]
     rows = [
         [
             str(cell["k"]),
             str(cell["n_queries"]),
-            spread_text(cell["contenders"]["gpurec"]["ms"]),
-            number(cell["limits"]["floor_ms"]["median"]),
-            f"{cell['limits']['bound_by']} ({_rate(cell)})",
-            spread_text(cell["limits"]["fraction"]),
+            spread_text(cell["contenders"][name]["ms"]),
+            number(cell["limits"][name]["floor_ms"]["median"]),
+            f"{cell['limits'][name]['bound_by']} ({_rate(cell['limits'][name])})",
+            spread_text(cell["limits"][name]["fraction"]),
         ]
         for cell in cells
     ]
     return table(head, rows)
 
 
-def _rate(cell: dict[str, Any]) -> str:
-    limits = cell["limits"]
+def _rate(limits: dict[str, Any]) -> str:
     if limits["bound_by"] == "reads":
         return f"{limits['read_gb_per_s']['median']:.0f} GB/s"
-    return f"{limits['gflops']['median']:.0f} GFLOP/s"
+    return f"{limits['gops']['median']:.0f} G operations/s"
 
 
 def _times_table(cells: list[dict[str, Any]], rivals: list[str]) -> str:
-    head = ["k", "queries", *(f"{name}, ms" for name in (OURS, ONE_SHOT, *rivals))]
-    head += ["best rival", "gpurec / best", "gpurec / numpy", "one shot / numpy"]
+    head = ["k", "queries", *(f"{name}, ms" for name in (OURS, FLOAT32, ONE_SHOT, *rivals))]
+    head += ["best rival", "gpurec / best", "fp32 / best", "gpurec / numpy", "one shot / numpy"]
     rows = []
     for cell in cells:
         found = cell["contenders"]
@@ -182,9 +196,10 @@ def _times_table(cells: list[dict[str, Any]], rivals: list[str]) -> str:
             [
                 str(cell["k"]),
                 str(cell["n_queries"]),
-                *(number(found[name]["ms"]["median"]) for name in (OURS, ONE_SHOT, *rivals)),
+                *(number(found[name]["ms"]["median"]) for name in (OURS, FLOAT32, ONE_SHOT, *rivals)),
                 best,
                 spread_text(found[best]["ours_to_it"]),
+                spread_text(found[best]["float32_to_it"]),
                 spread_text(found[_numpy(rivals)]["ours_to_it"]),
                 spread_text(found[_numpy(rivals)]["one_shot_to_it"]),
             ]
@@ -220,9 +235,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
     arguments = parser.parse_args()
     if arguments.quick:
-        print(markdown(run(QUICK, [OURS, ONE_SHOT, "numpy-here"], n_rounds=3, turn_seconds=0.02)))
+        print(markdown(run(QUICK, [OURS, FLOAT32, ONE_SHOT, "numpy-here"], n_rounds=3, turn_seconds=0.02)))
         return
-    names = [OURS, ONE_SHOT, *RIVALS]
+    names = [OURS, FLOAT32, ONE_SHOT, *RIVALS]
     save = partial(_save, arguments.out, arguments.grid)
     print(markdown(run(GRIDS[arguments.grid], names, arguments.rounds, turn_seconds=0.25, save=save)))
 

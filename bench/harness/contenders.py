@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from .ours import Contender, Found, Gpurec, GpurecOneShot, Setting
+from .ours import Contender, Found, Gpurec, GpurecFloat32, GpurecOneShot, Setting
 
 __all__ = ["CONTENDERS", "RIVALS"]
 
@@ -234,7 +234,15 @@ class ImplicitRecommendOneBlasThread(ImplicitRecommend):
 
 
 _LIBRARIES = (Numpy, Torch, Faiss, Scann, Implicit, ImplicitOneBlasThread)
-_ALL = (Gpurec, GpurecOneShot, NumpyHere, *_LIBRARIES, ImplicitRecommend, ImplicitRecommendOneBlasThread)
+_ALL = (
+    Gpurec,
+    GpurecFloat32,
+    GpurecOneShot,
+    NumpyHere,
+    *_LIBRARIES,
+    ImplicitRecommend,
+    ImplicitRecommendOneBlasThread,
+)
 CONTENDERS: dict[str, type[Contender]] = {kind.name: kind for kind in _ALL}
 # Those that search any items for any queries, in the environment of their own.
 RIVALS = [kind.name for kind in _LIBRARIES]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csr_matrix
 
-__all__ = ["Contender", "Found", "Gpurec", "GpurecOneShot", "Setting"]
+__all__ = ["Contender", "Found", "Gpurec", "GpurecFloat32", "GpurecOneShot", "Setting"]
 
 Setting = dict[str, Any]
 Found = tuple[np.ndarray, np.ndarray]
@@ -46,7 +46,7 @@ class Contender:
 
 
 class Gpurec(Contender):
-    """Ours, an index made once."""
+    """Ours, an index made once; the scan's precision is its own choice."""
 
     name, package, own_environment = "gpurec", "gpurec", False
 
@@ -79,6 +79,17 @@ class Gpurec(Contender):
     def _search(self, queries: np.ndarray, k: int, **filters: Any) -> Found:
         found = self.index.search(queries, k, **filters)
         return found.rows, found.scores
+
+
+class GpurecFloat32(Gpurec):
+    """Ours, an index that is scanned in float32."""
+
+    name = "gpurec-fp32"
+
+    def build(self, items: np.ndarray) -> None:
+        import gpurec
+
+        self.index = gpurec.ItemIndex(items, precision="fp32")
 
 
 class GpurecOneShot(Contender):
