@@ -102,6 +102,7 @@ class BlockScan {
       Progress& p = *member;
       if (p.shared != nullptr) {
         p.shared->raise_to(p.candidates.tau());
+        if (GPUREC_PLANTED(threshold_shared_leads)) p.candidates.prove(-next_down32(-p.shared->load()));
         p.candidates.suppose(p.shared->load());
       }
       const float best = p.candidates.bound().best_possible(block.smallest, block.largest);

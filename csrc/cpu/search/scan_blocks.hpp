@@ -19,7 +19,7 @@ class SharedTau {
  public:
   float load() const { return score_of_monotone(bits_.load(std::memory_order_relaxed)); }
   void raise_to(float tau) {
-    const std::uint32_t bits = monotone_u32(tau) + (GPUREC_PLANTED(threshold_shared_leads) ? 1 : 0);
+    const std::uint32_t bits = monotone_u32(tau);
     std::uint32_t now = bits_.load(std::memory_order_relaxed);
     while (now < bits && !bits_.compare_exchange_weak(now, bits, std::memory_order_relaxed)) {
     }

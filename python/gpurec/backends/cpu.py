@@ -30,6 +30,8 @@ _QUERIES_PER_SET = 8
 _WORTH_THREADS = 1 << 17
 # Where a float32 scan is quicker than one in int8: AVX-512 without integer dots.
 _QUICKER_IN_FLOAT32 = ("avx512",)
+# A search for more than one item in so many leaves too much between the bounds of int8.
+_ITEMS_PER_PLACE = 128
 _NO_PERMITS: tuple[Any, Any, list[Any]] = (None, None, [])
 
 
@@ -118,7 +120,7 @@ class CpuBackend:
         self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
     ) -> CpuIndex:
         empty = native.empty_table(items.shape[1], metric, self._with_codes(precision))
-        index = CpuIndex(empty, metric, self)
+        index = CpuIndex(empty, metric, self, precision)
         if active is None:
             return index.with_items(items, np.arange(len(items)), len(items))
         rows = np.flatnonzero(active)
@@ -144,7 +146,7 @@ class CpuBackend:
             table = table.with_items(nothing, rows, n_rows, self.isa, self.n_threads)
         else:
             table = native.table_of_arrays(metric, n_rows, tensors["panels"], tensors["norms"], rows, None)
-        return CpuIndex(table, metric, self)
+        return CpuIndex(table, metric, self, precision)
 
     def _with_codes(self, precision: str) -> bool:
         return precision == "int8" or (precision == "auto" and self.isa not in _QUICKER_IN_FLOAT32)
@@ -167,7 +169,7 @@ class CpuBackend:
                 k,
                 most,
                 *_permits(filters),
-                index.arithmetic,
+                index.arithmetic(k),
                 self.isa,
                 self.n_threads,
             )
@@ -215,7 +217,7 @@ class CpuBackend:
             k,
             *permits,
             None if hint is None else _parts(hint),
-            index.arithmetic,
+            index.arithmetic(k),
             stats is not None,
             self.isa,
             self.n_threads if table.n_rows * queries.size >= _WORTH_THREADS else 1,
@@ -266,16 +268,17 @@ class CpuBackend:
 class CpuIndex:
     """Items in panels, and the metric that they and their queries are prepared for."""
 
-    def __init__(self, table: Any, metric: str, backend: CpuBackend) -> None:
+    def __init__(self, table: Any, metric: str, backend: CpuBackend, precision: str) -> None:
         self.table = table
         self.metric = metric
+        self.precision = precision
         self.d: int = table.d  # components of an item
         self._backend = backend
 
-    @property
-    def arithmetic(self) -> str:
-        """What a search scans in."""
-        return "int8" if self.table.with_codes else "fp32"
+    def arithmetic(self, k: int) -> str:
+        """What a search for k items scans in."""
+        deep = self.precision == "auto" and k * _ITEMS_PER_PLACE > self.table.n_active
+        return "int8" if self.table.with_codes and not deep else "fp32"
 
     @property
     def n_bytes(self) -> int:
@@ -311,7 +314,7 @@ class CpuIndex:
         return self.compacted().table.arrays()
 
     def _of(self, table: Any) -> CpuIndex:
-        return CpuIndex(table, self.metric, self._backend)
+        return CpuIndex(table, self.metric, self._backend, self.precision)
 
 
 def _shares_sets(allow: RowSets | None, n_queries: int) -> bool:
