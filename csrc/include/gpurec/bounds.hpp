@@ -195,7 +195,6 @@ class Float32Bound : public QueryBound {
 // |x - s c| from a sum of the d squares (x[i] - s c[i])^2 in the order of dot64, rounded to the safe side: each
 // product is exact, the difference, its square and the sum are rounded.
 inline double error_norm_upper(double squares, std::int64_t d) {
-  if (GPUREC_PLANTED(bounds_error_norm_nearest)) return std::sqrt(squares);
   return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 16) * kHalfUlp64));
 }
 
