@@ -11,13 +11,13 @@
 #include <utility>
 #include <vector>
 
-#include "dispatch.hpp"
-#include "gpurec/bounds.hpp"
-#include "gpurec/order.hpp"
-#include "gpurec/codes.hpp"
-#include "gpurec/score_top_k.hpp"
 #include "candidates/scan_list.hpp"
 #include "candidates/sort_keys.hpp"
+#include "dispatch.hpp"
+#include "gpurec/bounds.hpp"
+#include "gpurec/codes.hpp"
+#include "gpurec/order.hpp"
+#include "gpurec/score_top_k.hpp"
 #include "table/item_source.hpp"
 
 namespace gpurec::cpu {

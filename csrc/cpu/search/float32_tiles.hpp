@@ -48,8 +48,8 @@ class Float32Tiles {
       for (std::int64_t j = 0; j < n_items && segment.metric == Metric::euclidean; ++j) {
         start[j] = scan_start_of_norm(segment.norms[at + j]);
       }
-      // While the queries pass over these panels the next ones come nearer, a share with each tile of queries.
       const float* const panels = by_rows ? packed(segment, at) : segment.panel_of(at);
+      // While the queries pass over these panels the next ones come nearer, a share with each tile of queries.
       const float* next = at + kTileItems < end && !by_rows ? segment.panel_of(at + kTileItems) : next_block;
       const int share = members_.size() <= kTileQueries ? 4 : members_.size() <= 3 * kTileQueries ? 2 : 1;
       int n_next = next == nullptr ? 0 : kTilePanels;
