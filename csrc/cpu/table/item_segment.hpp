@@ -58,9 +58,11 @@ struct ItemSegment {
 
   void prefetch_item(std::int64_t position) const {
     constexpr std::int64_t kLine = 16;  // floats
-    const float* const first = by_rows() ? row(position) : panel_of(position);
-    const std::int64_t n_lines = by_rows() ? (d + kLine - 1) / kLine : d;
-    for (std::int64_t i = 0; i < n_lines; ++i) __builtin_prefetch(first + i * kLine, 0, by_rows() ? 3 : 2);
+    if (by_rows()) {
+      for (std::int64_t i = 0; i < d; i += kLine) __builtin_prefetch(row(position) + i, 0, 3);
+    } else {
+      for (std::int64_t i = 0; i < d; ++i) __builtin_prefetch(panel_of(position) + i * kLine, 0, 2);
+    }
   }
 
   std::int64_t n_groups() const { return (d + kGroup - 1) / kGroup; }
