@@ -4,32 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from ..backends import strict_floats
 from ..ops.arguments import as_matrix, as_rows
-from ..types import IdMap
 from .arguments import as_boost
+from .state import IndexState
 from .versions import IndexVersion, with_column
 
 __all__ = ["IndexChanges"]
 
 
-class IndexChanges:
+class IndexChanges(IndexState):
     """The changing half of `ItemIndex`: each method makes the next version and puts it in place.
 
-    Changes wait for one another. A search reads `_now` once and works on that version to its end.
+    Changes wait for one another.
     """
-
-    def _start(self, version: IndexVersion, precision: str, ids: IdMap | None) -> None:
-        self.precision = precision
-        self._now = version
-        self._ids = ids
-        self._changing = Lock()
-        self._reading_ids = Lock()
 
     @strict_floats()
     def append(
@@ -219,18 +211,3 @@ class IndexChanges:
         if not now.boosted:
             raise ValueError(f"[{op}] expected boost where the index has boosts; do: set_boost first")
         return as_boost(boost, n, now.metric, op)
-
-    def _ids_of(self, rows: np.ndarray) -> np.ndarray | None:
-        if self._ids is None:
-            return None
-        found = rows >= 0
-        ids = np.full(rows.shape, None, dtype=object)
-        with self._reading_ids:
-            ids[found] = self._ids.ids(rows[found])
-        return ids
-
-    def _rows_of(self, ids: Any) -> np.ndarray:
-        if self._ids is None:
-            return as_rows(ids, self._now.n_rows, "ids")
-        with self._reading_ids:
-            return self._ids.rows(ids)

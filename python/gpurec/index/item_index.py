@@ -9,22 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from .. import config
-from ..arrays import for_caller
-from ..backends import Backend, Filters, select, strict_floats
-from ..errors import UnknownIdError
-from ..ops.arguments import as_k, as_matrix, as_metric, as_precision, as_rows, as_threshold, check_result_size
-from ..ops.filters import as_filters, as_hint
-from ..types import IdMap, Matches, TopK
+from ..backends import Backend, select, strict_floats
+from ..ops.arguments import as_matrix, as_metric, as_precision, as_rows
+from ..types import IdMap
 from .arguments import as_boost
 from .changes import IndexChanges
+from .searches import IndexSearches
 from .storage import read_index, write_index
 from .versions import IndexVersion, scanned_metric, with_column
 
 __all__ = ["ItemIndex"]
 
 
-class ItemIndex(IndexChanges):
+class ItemIndex(IndexChanges, IndexSearches):
     """Items packed for exact search, which serving code can keep and change.
 
     Parameters
@@ -105,224 +102,6 @@ class ItemIndex(IndexChanges):
             replace(empty, index=index.with_items(kept, at, len(rows)), n_rows=len(rows), n_active=len(at)),
             precision,
             ids,
-        )
-
-    @property
-    def metric(self) -> str:
-        """The metric of the scores."""
-        return self._now.metric
-
-    @property
-    def ids(self) -> IdMap | None:
-        """External ids by row, None where the index has none; not to be changed."""
-        return self._ids
-
-    @property
-    def n_items(self) -> int:
-        """Number of public rows, dropped and removed ones included."""
-        return self._now.n_rows
-
-    @property
-    def n_active(self) -> int:
-        """Number of items that a search can return."""
-        return self._now.n_active
-
-    @property
-    def version(self) -> int:
-        """Number of changes since the index was made."""
-        return self._now.number
-
-    @property
-    def d(self) -> int:
-        """Components of an item, the boost not counted."""
-        return self._now.index.d - self._now.boosted
-
-    @property
-    def nbytes(self) -> int:
-        """Memory held, in bytes, external ids not counted."""
-        return self._now.index.n_bytes
-
-    def __len__(self) -> int:
-        return self.n_items
-
-    def __repr__(self) -> str:
-        now = self._now
-        return f"ItemIndex({now.n_rows} items, d={self.d}, {now.metric}, on {now.backend.name})"
-
-    def search(
-        self,
-        queries: Any,
-        k: int,
-        *,
-        exclude: Any = None,
-        allow: Any = None,
-        deny: Any = None,
-        hint: Any = None,
-    ) -> TopK:
-        """Best k items of each query, higher score first, equal ones by smaller row.
-
-        Parameters
-        ----------
-        queries : array, shape (n_queries, d) or (d,)
-        k : int
-            At least 1; there is no upper limit.
-        exclude, allow, deny, hint : optional
-            As in `gpurec.score_top_k`, in rows of this index.
-
-        Returns
-        -------
-        TopK
-            `rows` int64 and `scores` float32, both (n_queries, k); missing places are row -1, score -inf.
-            `ids`, where the index has them, holds None in the missing places.
-
-        Raises
-        ------
-        ValueError
-            If k < 1, shapes do not fit, a value is not finite, a filter row is out of range, or the result
-            would exceed the byte limit.
-        TypeError
-            If a dtype is not one of numbers.
-
-        Examples
-        --------
-        >>> index = ItemIndex([[3.0, 4.0], [0.0, 1.0], [5.0, 3.0]])
-        >>> index.search([[1.0, 2.0]], k=2, exclude=[[0]]).rows.tolist()
-        [[2, 1]]
-        """
-        now = self._now
-        q = as_matrix(queries, "queries", "search", n_columns=now.index.d - now.boosted)
-        prepared = now.queries(q)
-        return self._top_k(now, queries, prepared, k, exclude=exclude, allow=allow, deny=deny, hint=hint)
-
-    def _top_k(
-        self,
-        now: IndexVersion,
-        caller: Any,
-        prepared: np.ndarray,
-        k: int,
-        *,
-        exclude: Any = None,
-        allow: Any = None,
-        deny: Any = None,
-        hint: Any = None,
-        stats: dict[str, int] | None = None,
-    ) -> TopK:
-        k = as_k(k, "search")
-        check_result_size(len(prepared), k, "search")
-        filters = as_filters(len(prepared), now.n_rows, exclude, allow, deny, op="search")
-        hints = as_hint(hint, len(prepared), now.n_rows, op="search")
-        rows, scores = now.backend.search(now.index, prepared, k, filters, hints, stats)
-        found_ids = self._ids_of(rows)
-        if type(caller) is not np.ndarray:
-            rows, scores = for_caller(caller, rows, scores)
-        return TopK(rows, scores, now.number, found_ids)
-
-    @strict_floats()
-    def search_above(
-        self,
-        queries: Any,
-        threshold: float,
-        *,
-        max_results: int | None = None,
-        exclude: Any = None,
-        allow: Any = None,
-        deny: Any = None,
-    ) -> Matches:
-        """Every item that scores at least `threshold`, higher score first, equal ones by smaller row.
-
-        Parameters
-        ----------
-        queries : array, shape (n_queries, d) or (d,)
-        threshold : float
-            Compared with the canonical float32 scores; -inf asks for everything.
-        max_results : int, optional
-            Only so many of the best a query.
-        exclude, allow, deny : optional
-            As in `search`.
-
-        Returns
-        -------
-        Matches
-            Ragged: query i has places indptr[i] to indptr[i + 1] - 1.
-
-        Raises
-        ------
-        ValueError
-            If the threshold is NaN, more items match than the byte limit allows, or as in `search`.
-
-        Examples
-        --------
-        >>> index = ItemIndex([[3.0, 4.0], [0.0, 1.0], [5.0, 3.0]])
-        >>> index.search_above([[1.0, 2.0]], 11.0).rows.tolist()
-        [0, 2]
-        """
-        now = self._now
-        q = as_matrix(queries, "queries", "search_above", n_columns=now.index.d - now.boosted)
-        floor = as_threshold(threshold, "search_above")
-        k = min(max(now.n_active, 1), 2**62 if max_results is None else as_k(max_results, "search_above"))
-        filters: Filters = as_filters(len(q), now.n_rows, exclude, allow, deny, op="search_above")
-        most = config.max_result_bytes() // 12
-        try:
-            found = now.backend.search_above(now.index, now.queries(q), floor, k, most, filters)
-        except OverflowError:
-            raise ValueError(
-                f"[search_above] expected at most {most} matches in all, got more; raise the threshold, give "
-                "max_results, or set GPUREC_MAX_RESULT_BYTES"
-            ) from None
-        found_ids = self._ids_of(found[1])
-        indptr, rows, scores = for_caller(queries, *found)
-        return Matches(indptr, rows, scores, now.number, found_ids)
-
-    @strict_floats()
-    def search_ids(
-        self,
-        ids: Sequence[Any] | np.ndarray,
-        k: int,
-        *,
-        include_self: bool = False,
-        exclude: Any = None,
-        allow: Any = None,
-        deny: Any = None,
-    ) -> TopK:
-        """Best k items of each item named by its id, its own vector being the query.
-
-        Parameters
-        ----------
-        ids : sequence of hashable
-            External ids; rows where the index has none.
-        k : int
-        include_self : bool
-            Whether an item may be its own answer; `exclude` can only be given where it may.
-        exclude, allow, deny : optional
-            As in `search`; so is the result.
-
-        Raises
-        ------
-        UnknownIdError
-            If an id has no item.
-        ValueError
-            As in `search`.
-
-        Examples
-        --------
-        >>> index = ItemIndex([[3, 4], [0, 1], [5, 3]], ids=["a", "b", "c"], metric="cosine")
-        >>> index.search_ids(["a"], k=1).ids.tolist()
-        [['c']]
-        """
-        now = self._now
-        rows = self._rows_of(ids)
-        items, found = now.index.items_of(rows)
-        if not found.all():
-            raise UnknownIdError(
-                f"[search_ids] expected ids of items, got removed {ids[int(np.argmin(found))]!r}"
-            )
-        if not include_self:
-            if exclude is not None:
-                raise ValueError("[search_ids] expected exclude with include_self=True, got it without")
-            exclude = (np.arange(len(rows) + 1), rows)
-        d = now.index.d - now.boosted
-        return self._top_k(
-            now, ids, now.queries(items[:, :d], prepared=True), k, exclude=exclude, allow=allow, deny=deny
         )
 
     def get(self, rows: Any) -> np.ndarray:
