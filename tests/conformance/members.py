@@ -17,6 +17,8 @@ from gpurec.backends.base import Backend, Filters, RowSets
 from gpurec.backends.cpu import CpuBackend, available_isas
 from gpurec.backends.reference import ReferenceBackend
 
+from .cases import KINDS
+
 _ALL_MEMBERS: dict[str, Callable[[], Backend]] = {
     "reference": ReferenceBackend,
     **{f"cpu-{isa}": partial(CpuBackend, isa=isa, n_threads=2) for isa in available_isas()},
@@ -31,9 +33,9 @@ MEMBERS = {name: _ALL_MEMBERS[name] for name in (_CHOSEN.split(",") if _CHOSEN e
 # Instruction sets of the chosen members.
 ISAS = tuple(name.removeprefix("cpu-") for name in MEMBERS if name.startswith("cpu-"))
 
-# Ten cases of each kind in the ordinary run; .ci/full asks for 2000.
-EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", "280"))
-CASES_PER_TEST = 28
+# Ten cases of each kind in the ordinary run; .ci/full asks for 10,000.
+EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", 10 * len(KINDS)))
+CASES_PER_TEST = len(KINDS)
 
 # What the searches of each member did, summed over all tests that went through `member_backend`.
 COUNTS: dict[str, Counter[str]] = defaultdict(Counter)

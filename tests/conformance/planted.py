@@ -30,7 +30,7 @@ from gpurec.config import n_threads
 PROJECT = Path(__file__).resolve().parents[2]
 SUITE = PROJECT / "tests" / "conformance"
 ENVIRONMENT = PROJECT / "build" / "planted"
-EXAMPLES = 56  # two cases of each kind
+EXAMPLES = 64  # two cases of each kind
 FEWEST_DEFECTS = 20
 SECONDS = 600  # for one run of the sample; one that takes longer hangs
 ENOUGH = 5  # failures after which a run ends: the defect is found

@@ -200,6 +200,17 @@ def _hinted(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
     return case
 
 
+def _tied_hint(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
+    """Ties at the norm bound; the last of them, as hint, prove their score a threshold from the start."""
+    case = _big(kind, rng, number, "ties_at_norm_bound")
+    scores = case.plain_queries.astype(np.float64) @ case.plain_items.astype(np.float64).T
+    last = [np.flatnonzero(row == row.max())[-case.k - 2 :] for row in scores]
+    case.set_hint(rng, last)
+    if rng.random() < 0.2:
+        add_filters(rng, case)
+    return case
+
+
 def _filter_forms(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
     case = _big(kind, rng, number, str(rng.choice(["random_factors", "long_tail", "equal_by_thousands"])))
     add_filters(rng, case)
@@ -284,6 +295,7 @@ BIG_KINDS: dict[str, Callable[[str, np.random.Generator, int], SearchCase]] = {
     **dict.fromkeys(TABLES, _of_table),
     "best_items_excluded": _best_excluded,
     "hinted": _hinted,
+    "ties_hinted": _tied_hint,
     "filter_forms": _filter_forms,
     "other_inputs": _other_inputs,
 }

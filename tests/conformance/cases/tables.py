@@ -255,3 +255,65 @@ def odd_widths(rng, n, d, n_queries):
     if rng.random() < 0.5:  # the last component alone decides
         items[:, :-1] *= np.float32(1e-3)
     return _normal(rng, min(n_queries, 2 if d > 100 else 9), d), items
+
+
+# --- where the bounds of an int8 scan are reached ----------------------------------------------------------
+
+
+def _half_codes_off(rng: np.random.Generator, n: int, signs: np.ndarray) -> np.ndarray:
+    """Rows that codes miss by as much as they can, all toward `signs` or all away from them.
+
+    In units of the scale: the first component is 127, the others lie 0.499 beside a code. The codes' own
+    sum along `signs` makes up for that, so that rows of both sides score alike.
+    """
+    d = len(signs)
+    side = rng.choice([-1.0, 1.0], (n, 1))
+    codes = rng.integers(-100, 101, (n, d)).astype(np.float64)
+    surplus = np.rint((codes * signs)[:, 1:].sum(axis=1, keepdims=True) + 0.499 * (d - 1) * side)
+    each, more = np.divmod(surplus, d - 1)
+    codes -= signs * (each + (np.arange(d) <= more))
+    rows = np.clip(codes, -126, 126) + 0.499 * side * signs
+    rows[:, 0] = 127
+    return rows
+
+
+@_table
+def item_errors_along_query(rng, n, d, n_queries):
+    """What codes leave out of an item is parallel to the queries, of which they leave out nothing.
+
+    Scores lie together, and scan values miss them by all that the bound allows, one way or the other.
+    """
+    signs = rng.choice([-1.0, 1.0], max(d, 2))
+    queries = signs * 2.0 ** rng.integers(-3, 4, (n_queries, 1))
+    return _to_float32(queries), _to_float32(_half_codes_off(rng, n, signs) * 2.0**-7)
+
+
+@_table
+def query_errors_along_items(rng, n, d, n_queries):
+    """The same for queries: what codes leave out of them is parallel to the items."""
+    signs = rng.choice([-1.0, 1.0], max(d, 2))
+    items = signs * rng.choice([-1.0, 1.0], (n, 1)) * rng.integers(125, 128, (n, len(signs)))
+    items[:, 0] = rng.choice([126.0, 127.0], n)
+    return _to_float32(_half_codes_off(rng, n_queries, signs) * 2.0**-3), _to_float32(items * 2.0**-4)
+
+
+@_table
+def ties_at_norm_bound(rng, n, d, n_queries):
+    """Equal items along all queries: their score is the product of the norms, the most a block allows.
+
+    Products and squares are exact, so norms and scores are, too. In front of them lie items of larger norm,
+    away from the queries or at a right angle to them, behind them others that fall short by a unit.
+    """
+    d = max(d, 4)
+    direction = np.zeros(d)
+    direction[rng.permutation(d)[:4]] = rng.choice([-1.0, 1.0], 4) * rng.choice(
+        [1.0, 3.0]
+    )  # a norm of 2 or 6
+    queries = direction * 2.0 ** rng.integers(-2, 3, (n_queries, 1))
+    items = np.tile(direction * float(rng.choice([1, 5, 1.25])), (n, 1))
+    kind = rng.choice(4, n, p=[0.5, 0.15, 0.2, 0.15])
+    items[kind == 1] *= -2
+    items[kind == 2] *= 1 - 2.0**-23
+    others = rng.integers(-9, 10, (n, d)) * (direction == 0)
+    items[kind == 3] = others[kind == 3]
+    return _to_float32(queries), _to_float32(items)
