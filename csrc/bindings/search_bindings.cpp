@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../cpu/dispatch.hpp"
@@ -27,18 +28,41 @@ Precision precision_of(const std::string& name) {
   throw std::invalid_argument("[cpu] unknown precision '" + name + "'");
 }
 
-py::dict counts_of(const SearchStats& stats) {
+// What a search did, in arrays of one entry a query; seconds and what was chosen are of the whole search.
+py::dict report_of(const SearchReport& report) {
+  const auto column = [&](auto value) {
+    Array<decltype(value(report.queries[0]))> out(py::ssize_t(report.queries.size()));
+    std::transform(report.queries.begin(), report.queries.end(), out.mutable_data(), value);
+    return out;
+  };
+  const std::pair<const char*, std::int64_t SearchStats::*> names[] = {
+      {"tiles_scanned", &SearchStats::tiles_scanned},
+      {"tiles_skipped", &SearchStats::tiles_skipped},
+      {"items_scanned", &SearchStats::items_scanned},
+      {"candidates", &SearchStats::candidates},
+      {"compressions", &SearchStats::compressions},
+      {"ties_at_threshold", &SearchStats::ties_at_threshold},
+      {"canonical_fallbacks", &SearchStats::canonical_fallbacks},
+      {"supposed", &SearchStats::supposed},
+      {"rescans", &SearchStats::rescans},
+      {"rescored", &SearchStats::rescored},
+  };
   py::dict counts;
-  counts["pruned"] = std::max<std::int64_t>(0, stats.scanned - stats.candidates);
-  counts["panels_skipped"] = stats.panels_skipped;
-  counts["candidates"] = stats.candidates;
-  counts["compressions"] = stats.compressions;
-  counts["ties_at_threshold"] = stats.ties_at_threshold;
-  counts["canonical_fallbacks"] = stats.canonical_fallbacks;
-  counts["supposed"] = stats.supposed;
-  counts["rescans"] = stats.rescans;
-  counts["rescored"] = stats.rescored;
-  return counts;
+  for (const auto& name : names) {
+    counts[name.first] = column([&](const SearchReport::Query& q) { return q.stats.*name.second; });
+  }
+  const char* const phases[kPhases] = {"start", "sample", "scan", "thin", "rescore", "rescan", "order"};
+  py::dict seconds;
+  for (std::size_t i = 0; i < kPhases; ++i) seconds[phases[i]] = report.seconds[i];
+  const char* const splits[] = {"queries", "blocks", "lists"};
+  py::dict out;
+  out["counts"] = counts;
+  out["thresholds"] = column([](const SearchReport::Query& q) { return q.tau; });
+  out["in_int8"] = column([](const SearchReport::Query& q) { return q.precision == Precision::int8; });
+  out["thread_seconds"] = seconds;
+  out["split"] = splits[std::size_t(report.split)];
+  out["sample_every"] = report.sample_every;
+  return out;
 }
 
 // Filters of a search over n_items rows as views; the arrays live as long as this object.
@@ -66,33 +90,35 @@ class FilterArrays {
   std::vector<std::unique_ptr<RowSetsArrays>> kept_;
 };
 
-// The arrays of an answer, filled by `searched(out)`.
+// The arrays of an answer, filled by `searched(out)`, which says whether it could.
 struct Answer {
   template <class Searched>
   Answer(std::int64_t n_queries, std::int64_t k, Searched searched) : rows({n_queries, k}), scores({n_queries, k}) {
     const TopKView out{mutable_matrix(rows, n_queries, k, "rows"), mutable_matrix(scores, n_queries, k, "scores")};
-    stats = compute([&]() -> std::optional<SearchStats> { return searched(out); });
+    is_found = compute([&] { return searched(out); });
   }
 
   Array<std::int64_t> rows;
   Array<float> scores;
-  std::optional<SearchStats> stats;
+  bool is_found;
 };
 
 py::tuple search(const Table& table, const Array<float>& queries, std::int64_t k,
                  const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
                  const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint,
-                 const std::string& precision, bool with_counts, const std::string& isa, int n_threads) {
+                 const std::string& precision, bool with_report, const std::string& isa, int n_threads) {
   const MatrixView<const float> q = matrix(queries, "queries of shape (n_queries, d)");
   require(q.cols == table->d(), "queries as wide as the items");
   require(k >= 1, "k >= 1");
   const FilterArrays filters(mask, allow, deny, hint, q.rows, table->n_rows());
   const Precision arithmetic = precision_of(precision);
   const cpu::Kernels& kernels = cpu::kernels(isa);
+  SearchReport report;
   const Answer answer(q.rows, k, [&](TopKView out) {
-    return cpu::score_top_k(*table, q, k, filters.view, arithmetic, out, kernels, n_threads);
+    cpu::score_top_k(*table, q, k, filters.view, arithmetic, out, with_report ? &report : nullptr, kernels, n_threads);
+    return true;
   });
-  return py::make_tuple(answer.rows, answer.scores, with_counts ? py::object(counts_of(*answer.stats)) : py::none());
+  return py::make_tuple(answer.rows, answer.scores, with_report ? py::object(report_of(report)) : py::none());
 }
 
 // (indptr, rows, scores) of every item that scores at least `threshold`.
@@ -138,7 +164,7 @@ py::tuple search_rows(const Array<float>& items, const std::string& metric, cons
   const Answer answer(q.rows, k, [&](TopKView out) {
     return cpu::score_top_k_of_rows(x, m, q, k, filters.view, out, kernels, n_threads);
   });
-  return py::make_tuple(answer.rows, answer.scores, answer.stats.has_value());
+  return py::make_tuple(answer.rows, answer.scores, answer.is_found);
 }
 
 }  // namespace

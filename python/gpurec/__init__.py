@@ -15,7 +15,7 @@ from .errors import (
     NotFittedError,
     UnknownIdError,
 )
-from .index import ItemIndex
+from .index import ItemIndex, SearchExplanation
 from .ops import (
     FactorTable,
     SgdRates,
@@ -61,6 +61,7 @@ __all__ = [
     "MissingExtraError",
     "NotFittedError",
     "Popularity",
+    "SearchExplanation",
     "SgdRates",
     "TopK",
     "UnknownIdError",

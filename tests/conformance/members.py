@@ -16,6 +16,7 @@ import numpy as np
 from gpurec.backends.base import Backend, Filters, RowSets
 from gpurec.backends.cpu import CpuBackend, available_isas
 from gpurec.backends.reference import ReferenceBackend
+from gpurec.backends.report import SearchReport
 
 from .cases import KINDS
 
@@ -61,13 +62,11 @@ class CountingBackend:
         k: int,
         filters: Filters,
         hint: RowSets | None = None,
-        stats: dict[str, int] | None = None,
+        report: SearchReport | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        counts: dict[str, int] = {}
-        answer = self._backend.search(index, queries, k, filters, hint, counts)
-        COUNTS[self._member].update(counts)
-        if stats is not None:
-            stats.update(counts)
+        report = report or SearchReport()
+        answer = self._backend.search(index, queries, k, filters, hint, report)
+        COUNTS[self._member].update({name: int(counts.sum()) for name, counts in report.counts.items()})
         return answer
 
     def score_top_k(

@@ -18,6 +18,7 @@ from gpurec.backends.reference import (
     round_scores,
     sum_lanes,
 )
+from gpurec.backends.report import SearchReport
 
 backend = ReferenceBackend()
 
@@ -279,12 +280,15 @@ def test_search_pairs_and_matrices_give_the_same_scores(metric):
     backend.similarity(queries, items, metric, matrix)
     pairs = backend.score_pairs(np.repeat(queries, 50, axis=0), np.tile(items, (3, 1)), metric)
     assert np.array_equal(matrix.ravel(), pairs)
-    stats: dict[str, int] = {}
+    report = SearchReport()
     index = backend.build_index(items, metric)
-    rows, scores = backend.search(index, queries, 50, Filters(), stats=stats)
+    rows, scores = backend.search(index, queries, 50, Filters(), report=report)
     assert np.array_equal(np.take_along_axis(matrix, rows, axis=1), scores)
     assert np.array_equal(np.sort(rows, axis=1), np.tile(np.arange(50), (3, 1)))
-    assert stats == {"candidates": 150}
+    assert {name: count.tolist() for name, count in report.counts.items()} == {
+        "candidates": [50, 50, 50],
+        "rescored": [50, 50, 50],
+    }
     chosen = backend.top_k(matrix, 7)
     assert np.array_equal(chosen[0], rows[:, :7]) and np.array_equal(chosen[1], scores[:, :7])
 

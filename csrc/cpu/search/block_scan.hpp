@@ -12,6 +12,17 @@
 
 namespace gpurec::cpu {
 
+// How much was scanned.
+struct Scanned {
+  std::int64_t tiles = 0;
+  std::int64_t items = 0;
+
+  void add(const Scanned& other) {
+    tiles += other.tiles;
+    items += other.items;
+  }
+};
+
 // What a scan reads besides its queries.
 struct ScanInput {
   const ItemTable& table;
@@ -70,19 +81,19 @@ class BlockScan {
       if (is_stale(block, group.size())) {
         refresh(group, block, tile, end);
         if (tiles_.members().empty() && !any_invalid_ && input_.table.metric() == Metric::dot) {
-          count_skipped(group, (blocks.size() - b + step - 1) / step);
-          return;
+          n_blocks_ += std::int64_t((blocks.size() - b + step - 1) / step);
+          break;
         }
       } else {
         ++age_;
       }
       if (!tiles_.members().empty()) {
         const ItemTable::Block* const next = b + step < blocks.size() ? &blocks[b + step] : nullptr;
-        const std::int64_t n_scanned = tiles_.scan(block, tile, end, next);
-        for (Progress* p : tiles_.members()) p->candidates.stats().scanned += n_scanned;
+        scanned_.add(tiles_.scan(block, tile, end, next));
       }
-      count_skipped(skipped_, 1);
+      ++n_blocks_;
     }
+    count();
   }
 
  private:
@@ -93,6 +104,7 @@ class BlockScan {
   }
 
   void refresh(const std::vector<Progress*>& group, const ItemTable::Block& block, std::size_t tile, std::int64_t end) {
+    count();
     tiles_.clear();
     skipped_.clear();
     any_invalid_ = input_.table.metric() == Metric::euclidean;  // norms alone do not order its blocks
@@ -120,8 +132,16 @@ class BlockScan {
     }
   }
 
-  static void count_skipped(const std::vector<Progress*>& queries, std::size_t n_blocks) {
-    for (Progress* p : queries) p->candidates.stats().panels_skipped += std::int64_t(n_blocks) * (kBlockItems / kTileItems);
+  // Adds what came since the lists were made to the counts of their queries.
+  void count() {
+    for (Progress* p : tiles_.members()) {
+      p->candidates.stats().tiles_scanned += scanned_.tiles;
+      p->candidates.stats().items_scanned += scanned_.items;
+    }
+    const std::int64_t n_tiles = input_.every > 1 ? 0 : n_blocks_ * (kBlockItems / kTileItems);  // a sample skips none
+    for (Progress* p : skipped_) p->candidates.stats().tiles_skipped += n_tiles;
+    scanned_ = {};
+    n_blocks_ = 0;
   }
 
   ScanInput input_;
@@ -130,6 +150,8 @@ class BlockScan {
   bool any_invalid_ = false;         // the lists hold for this block alone
   double largest_ = std::numeric_limits<double>::infinity();  // norm of the block they were made for
   int age_ = 0;                      // blocks since
+  Scanned scanned_;                  // since then, by each of the queries that scan
+  std::int64_t n_blocks_ = 0;        // since then
 };
 
 }  // namespace gpurec::cpu

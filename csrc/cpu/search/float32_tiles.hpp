@@ -25,8 +25,7 @@ class Float32Tiles {
     return true;
   }
 
-  // Returns how many items were scanned.
-  std::int64_t scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
+  Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
     alignas(64) float start[kTileItems] = {};
     alignas(64) float scores[kTileQueries * kTileItems];
     std::uint64_t hits[kTileQueries] = {};
@@ -38,12 +37,13 @@ class Float32Tiles {
     const float* const next_block =
         following == nullptr || by_rows ? nullptr : table.parts()[following->part].segment->panel_of(following->first);
     const std::int64_t d = table.d() - (GPUREC_PLANTED(scan_drops_last_component) ? table.d() % 2 : 0);
-    std::int64_t n_scanned = 0;
+    Scanned scanned;
     for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
       if (!input_.is_wanted(tile)) continue;
       const std::uint64_t live = input_.live(part, at, end);
       const std::int64_t n_items = std::min<std::int64_t>(kTileItems, end - at);
-      n_scanned += n_items;
+      ++scanned.tiles;
+      scanned.items += n_items;
       if (live == 0) continue;
       for (std::int64_t j = 0; j < n_items && segment.metric == Metric::euclidean; ++j) {
         start[j] = scan_start_of_norm(segment.norms[at + j]);
@@ -75,7 +75,7 @@ class Float32Tiles {
         }
       }
     }
-    return n_scanned;
+    return scanned;
   }
 
  private:

@@ -32,8 +32,7 @@ class Int8Tiles {
     return true;
   }
 
-  // Returns how many items were scanned.
-  std::int64_t scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
+  Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
     const std::size_t n = members_.size();
     if (start_.size() < n) {
       start_.resize(n);
@@ -46,11 +45,12 @@ class Int8Tiles {
     const ItemSegment& segment = *part.segment;
     const std::uint8_t* const next_block =
         following == nullptr ? nullptr : table.parts()[following->part].segment->codes_of(following->first);
-    std::int64_t n_scanned = 0;
+    Scanned scanned;
     for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
       if (!input_.is_wanted(tile)) continue;
       const std::uint64_t live = input_.live(part, at, end);
-      n_scanned += std::min<std::int64_t>(kTileItems, end - at);
+      ++scanned.tiles;
+      scanned.items += std::min<std::int64_t>(kTileItems, end - at);
       if (live == 0) continue;
       const TileBounds& bounds = segment.tiles[std::size_t(at / kTileItems)];
       if (bounds.scale == 0.0f) {
@@ -60,7 +60,7 @@ class Int8Tiles {
       const std::uint8_t* const next = at + kTileItems < end ? segment.codes_of(at + kTileItems) : next_block;
       scan_tile(bounds, part, at, live, next);
     }
-    return n_scanned;
+    return scanned;
   }
 
  private:

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstring>
 #include <limits>
-#include <optional>
 #include <vector>
 
 #include "gpurec/bounds.hpp"
@@ -169,7 +168,7 @@ class Share {
   void offer(std::size_t query, std::int64_t at, int n_items, const float* scores, std::uint64_t hits, bool valid,
              double largest) {
     Candidates& c = candidates_[query];
-    c.stats().scanned += n_items;
+    c.stats().items_scanned += n_items;
     const std::uint64_t live = n_items == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
     const std::uint64_t bits = permitted(query, at, valid ? hits & live : live);
     if (bits == 0) return;
@@ -231,8 +230,7 @@ class Share {
 
 // Answers queries first..end-1; false where a row is not finite.
 bool search(const Rows& rows, MatrixView<const float> queries, std::int64_t first, std::int64_t end, std::int64_t k,
-            const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads, std::int64_t n_shares,
-            SearchStats& total) {
+            const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads, std::int64_t n_shares) {
   const std::int64_t n_rows = rows.raw().rows;
   const MatrixView<const float> asked = {queries.row(first), end - first, queries.cols, queries.row_stride};
   std::vector<Share> shares;
@@ -242,7 +240,6 @@ bool search(const Rows& rows, MatrixView<const float> queries, std::int64_t firs
     if (!shares[std::size_t(s)].scan(n_rows * s / n_shares, n_rows * (s + 1) / n_shares)) finite = false;
   });
   if (!finite) return false;
-  std::vector<SearchStats> stats(static_cast<std::size_t>(asked.rows));
   parallel_for(n_threads, asked.rows, [&](std::int64_t i) {
     Candidates& all = shares[0].candidates()[std::size_t(i)];
     for (std::size_t s = 1; s < shares.size(); ++s) all.take_all_of(shares[s].candidates()[std::size_t(i)]);
@@ -254,30 +251,25 @@ bool search(const Rows& rows, MatrixView<const float> queries, std::int64_t firs
     }
     all.settled();
     write_answer(all.answer(), k, out, first + i);
-    stats[std::size_t(i)] = all.stats();
   });
-  for (const SearchStats& s : stats) total.add(s);
   return true;
 }
 
 }  // namespace
 
-std::optional<SearchStats> score_top_k_of_rows(MatrixView<const float> rows, Metric metric,
-                                               MatrixView<const float> queries, std::int64_t k,
-                                               const FiltersView& filters, TopKView out, const Kernels& kernels,
-                                               int n_threads) {
+bool score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView<const float> queries, std::int64_t k,
+                         const FiltersView& filters, TopKView out, const Kernels& kernels, int n_threads) {
   constexpr std::int64_t kRowsPerShare = 1 << 12;
   constexpr std::int64_t kMostQueries = 1024;  // that pass over a tile and leave it in the second-level cache
   const std::int64_t n_shares = std::clamp<std::int64_t>(rows.rows / kRowsPerShare, 1, n_threads);
   const std::int64_t size =
       std::min(kMostQueries, Candidates::queries_in_memory(k, rows.rows, queries.rows, n_shares, Precision::fp32));
   const Rows source(rows, metric, kernels);
-  SearchStats total;
   for (std::int64_t first = 0; first < queries.rows; first += size) {
     const std::int64_t end = std::min(queries.rows, first + size);
-    if (!search(source, queries, first, end, k, filters, out, kernels, n_threads, n_shares, total)) return std::nullopt;
+    if (!search(source, queries, first, end, k, filters, out, kernels, n_threads, n_shares)) return false;
   }
-  return total;
+  return true;
 }
 
 }  // namespace gpurec::cpu

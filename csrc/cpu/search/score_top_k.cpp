@@ -14,6 +14,7 @@
 
 #include "gpurec/order.hpp"
 #include "search/permits.hpp"
+#include "search/phase_clock.hpp"
 #include "candidates/rescore_candidates.hpp"
 #include "search/scan_blocks.hpp"
 #include "threads.hpp"
@@ -30,7 +31,8 @@ class Search {
   using Answer = std::function<void(std::int64_t, Candidates&)>;
 
   Search(const ItemTable& table, MatrixView<const float> queries, std::int64_t k, float floor,
-         const FiltersView& filters, Precision precision, Answer answer, const Kernels& kernels, int n_threads)
+         const FiltersView& filters, Precision precision, Answer answer, SearchReport* report, const Kernels& kernels,
+         int n_threads)
       : table_(table),
         queries_(queries),
         k_(k),
@@ -38,20 +40,21 @@ class Search {
         filters_(filters),
         precision_(table.with_codes() ? precision : Precision::fp32),
         answer_(std::move(answer)),
+        report_(report),
         kernels_(kernels),
         n_threads_(n_threads) {}
 
-  SearchStats run() {
-    if (queries_.rows == 0) return {};
+  void run() {
+    if (report_ != nullptr) report_->queries.resize(static_cast<std::size_t>(queries_.rows));
+    if (queries_.rows == 0) return;
     if (filters_.allow != nullptr) {
       gather_all();
     } else if (queries_.rows >= std::int64_t(n_threads_) * 4 * kTileQueries || n_threads_ <= 1 ||
                table_.blocks().size() < 2) {
       split_by_queries();
     } else {
-      split_by_items();
+      split_by_blocks();
     }
-    return stats_;
   }
 
  private:
@@ -79,30 +82,33 @@ class Search {
     const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_, precision_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
     const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
-    in_tasks((queries_.rows + size - 1) / size, [&](std::int64_t task, SearchStats& stats) {
-      Group group = progress_of(task * size, std::min(queries_.rows, (task + 1) * size));
+    const Sample sample = sample_of(1);
+    in_tasks((queries_.rows + size - 1) / size, [&](std::int64_t task, PhaseClock& clock) {
+      Group group = progress_of(task * size, std::min(queries_.rows, (task + 1) * size), clock);
       const auto n_queries = std::int64_t(group.size());
       const std::int64_t scanned = share_of(n_queries, most_scanned);
       for (std::int64_t first = 0; first < n_queries; first += scanned) {
-        scan(members(group, first, std::min(n_queries, first + scanned)), 0, 1);
+        scan(members(group, first, std::min(n_queries, first + scanned)), sample, 0, 1, clock);
       }
-      finish(group, stats);
+      finish(group, clock);
     });
   }
 
-  void split_by_items() {
+  void split_by_blocks() {
+    if (report_ != nullptr) report_->split = SearchReport::Split::blocks;
     const auto n_parts = std::min<std::int64_t>(n_threads_, std::int64_t(table_.blocks().size()));
+    const Sample sample = sample_of(static_cast<std::size_t>(n_parts));
     std::vector<SharedTau> shared(static_cast<std::size_t>(queries_.rows));
     std::vector<Group> parts(static_cast<std::size_t>(n_parts));
     // Parts take blocks in turn, so that each begins with items of large norm.
-    parallel_for(n_threads_, n_parts, [&](std::int64_t part) {
+    in_tasks(n_parts, [&](std::int64_t part, PhaseClock& clock) {
       Group& group = parts[std::size_t(part)];
-      group = progress_of(0, queries_.rows);
+      group = progress_of(0, queries_.rows, clock);
       for (Progress& p : group) p.shared = &shared[std::size_t(p.index)];
       if (GPUREC_PLANTED(threads_lose_last) && part > 0 && part == n_parts - 1) return;
-      scan(members(group, 0, queries_.rows), std::size_t(part), std::size_t(n_parts));
+      scan(members(group, 0, queries_.rows), sample, std::size_t(part), std::size_t(n_parts), clock);
     });
-    in_tasks(std::min(n_parts, queries_.rows), [&](std::int64_t task, SearchStats& stats) {
+    in_tasks(std::min(n_parts, queries_.rows), [&](std::int64_t task, PhaseClock& clock) {
       const std::int64_t n_tasks = std::min(n_parts, queries_.rows);
       Group group;
       for (std::int64_t i = queries_.rows * task / n_tasks; i < queries_.rows * (task + 1) / n_tasks; ++i) {
@@ -111,29 +117,45 @@ class Search {
           group.back().candidates.take_all_of(parts[std::size_t(part)][std::size_t(i)].candidates);
         }
       }
-      finish(group, stats);
+      finish(group, clock);
     });
   }
 
-  // Scans every step-th block. Where k is large most candidates come before a threshold is proved: a sample, of which
-  // a few belong to the answer, tells beforehand where it will lie. A guess that is too high, four standard deviations
-  // away, costs another scan. With m items in the sample m + 4 k / sqrt(k m / n) candidates are of no use, which is
-  // least near m^3 = 4 k n.
-  void scan(const std::vector<Progress*>& group, std::size_t first, std::size_t step) const {
-    const double n = double(table_.n_active()) / double(step);
-    const double k = double(k_) / double(step);
+  // The rank-th best of every `every`-th tile is supposed to be a threshold; without a sample `every` is 0.
+  struct Sample {
+    std::int64_t every = 0;
+    std::int64_t rank = 0;
+  };
+
+  // Where k is large most candidates come before a threshold is proved: a sample, of which a few belong to the answer,
+  // tells beforehand where it will lie. A guess that is too high, four standard deviations away, costs another scan.
+  // With m items in the sample m + 4 k / sqrt(k m / n) candidates are of no use, which is least near m^3 = 4 k n.
+  Sample sample_of(std::size_t n_parts) const {
+    const double n = double(table_.n_active()) / double(n_parts);
+    const double k = double(k_) / double(n_parts);
     const double every = std::floor(std::cbrt(n * n / (4 * k)));
     const double expected = k / every;
     const double rank = std::ceil(expected + 4 * std::sqrt(expected)) + 4;
-    const bool has_sample = rank * every < std::min(3 * k, n);
+    const bool is_worth = rank * every < std::min(3 * k, n);
+    const Sample sample = is_worth ? Sample{std::int64_t(every), std::int64_t(rank)} : Sample{};
+    if (report_ != nullptr) report_->sample_every = sample.every;
+    return sample;
+  }
+
+  // Scans every step-th block.
+  void scan(const std::vector<Progress*>& group, Sample sample, std::size_t first, std::size_t step,
+            PhaseClock& clock) const {
+    clock.begin(Phase::start);
     std::vector<Progress*> quantised, others;
     for (Progress* p : group) (precision_ == Precision::int8 && p->quantise() ? quantised : others).push_back(p);
     const auto scan_part = [&](Precision precision, const std::vector<Progress*>& part) {
       if (part.empty()) return;
-      if (has_sample) {
-        scan_blocks(table_, filters_, kernels_, precision, part, {first, step, std::size_t(every)});
-        for (Progress* p : part) p->candidates.suppose_from_sample(std::int64_t(rank), std::int64_t(rank * every));
+      if (sample.every > 0) {
+        clock.begin(Phase::sample);
+        scan_blocks(table_, filters_, kernels_, precision, part, {first, step, std::size_t(sample.every)});
+        for (Progress* p : part) p->candidates.suppose_from_sample(sample.rank, sample.rank * sample.every);
       }
+      clock.begin(Phase::scan);
       scan_blocks(table_, filters_, kernels_, precision, part, {first, step, 1});
     };
     scan_part(Precision::int8, quantised);
@@ -142,8 +164,11 @@ class Search {
 
   // Queries with their own allow lists: the lists are all there is to score.
   void gather_all() {
-    in_tasks(queries_.rows, [&](std::int64_t i, SearchStats& stats) {
+    if (report_ != nullptr) report_->split = SearchReport::Split::lists;
+    in_tasks(queries_.rows, [&](std::int64_t i, PhaseClock& clock) {
+      clock.begin(Phase::start);
       Progress p = start_of(i);
+      clock.begin(Phase::rescore);
       std::vector<float> item(static_cast<std::size_t>(table_.d()));
       const auto offer = [&](std::int64_t row) {
         if (permits(filters_, i, row)) p.offer_canonical(table_, table_.position_of(row), item);
@@ -151,16 +176,21 @@ class Search {
       const bool all = GPUREC_PLANTED(filter_allow_empty_is_all) && filters_.allow->begin(i) == filters_.allow->end(i);
       for (std::int64_t row = 0; all && row < table_.n_rows(); ++row) offer(row);
       std::for_each(filters_.allow->begin(i), filters_.allow->end(i), offer);
-      answer_(i, p.candidates);
-      stats.add(p.candidates.stats());
+      clock.begin(Phase::order);
+      answer(p);
     });
   }
 
   template <class Work>
   void in_tasks(std::int64_t n_tasks, Work work) {
-    std::vector<SearchStats> stats(static_cast<std::size_t>(n_tasks));
-    parallel_for(n_threads_, n_tasks, [&](std::int64_t task) { work(task, stats[std::size_t(task)]); });
-    for (const SearchStats& s : stats) stats_.add(s);
+    std::vector<PhaseClock> clocks(static_cast<std::size_t>(n_tasks), PhaseClock(report_ != nullptr));
+    parallel_for(n_threads_, n_tasks, [&](std::int64_t task) {
+      PhaseClock& clock = clocks[std::size_t(task)];
+      work(task, clock);
+      clock.stop();
+    });
+    if (report_ == nullptr) return;
+    for (const PhaseClock& clock : clocks) clock.add_to(*report_);
   }
 
   Progress start_of(std::int64_t i) const {
@@ -169,7 +199,8 @@ class Search {
     return p;
   }
 
-  Group progress_of(std::int64_t first, std::int64_t end) const {
+  Group progress_of(std::int64_t first, std::int64_t end, PhaseClock& clock) const {
+    clock.begin(Phase::start);
     Group group;
     for (std::int64_t i = first; i < end; ++i) {
       group.push_back(start_of(i));
@@ -198,18 +229,31 @@ class Search {
     p.candidates.prove(scores[std::size_t(k_ - 1)]);
   }
 
-  void finish(Group& group, SearchStats& stats) const {
+  void finish(Group& group, PhaseClock& clock) const {
+    clock.begin(Phase::thin);
     std::vector<Candidates*> candidates;
     for (Progress& p : group) {
       p.candidates.settle();
       candidates.push_back(&p.candidates);
     }
+    clock.begin(Phase::rescore);
     rescore_candidates(table_, kernels_, candidates);
+    clock.begin(Phase::order);
     for (Progress& p : group) {
-      if (!p.candidates.is_proved()) scan_again(p);
-      answer_(p.index, p.candidates);
-      stats.add(p.candidates.stats());
+      if (!p.candidates.is_proved()) {
+        clock.begin(Phase::rescan);
+        scan_again(p);
+        clock.begin(Phase::order);
+      }
+      answer(p);
     }
+  }
+
+  void answer(Progress& p) const {
+    answer_(p.index, p.candidates);
+    if (report_ == nullptr) return;
+    const Precision precision = p.codes.empty() ? Precision::fp32 : Precision::int8;
+    report_->queries[std::size_t(p.index)] = {p.candidates.stats(), p.candidates.tau(), precision};
   }
 
   void scan_again(Progress& p) const {
@@ -230,18 +274,17 @@ class Search {
   const FiltersView& filters_;
   Precision precision_;
   Answer answer_;
+  SearchReport* report_;
   const Kernels& kernels_;
   int n_threads_;
-  SearchStats stats_;
 };
 
 }  // namespace
 
-SearchStats score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k,
-                        const FiltersView& filters, Precision precision, TopKView out, const Kernels& kernels,
-                        int n_threads) {
+void score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k, const FiltersView& filters,
+                 Precision precision, TopKView out, SearchReport* report, const Kernels& kernels, int n_threads) {
   const auto answer = [=](std::int64_t i, Candidates& candidates) { write_answer(candidates.answer(), k, out, i); };
-  return Search(table, queries, k, kNoFloor, filters, precision, answer, kernels, n_threads).run();
+  Search(table, queries, k, kNoFloor, filters, precision, answer, report, kernels, n_threads).run();
 }
 
 std::vector<Keys> score_above(const ItemTable& table, MatrixView<const float> queries, float threshold, std::int64_t k,
@@ -253,7 +296,7 @@ std::vector<Keys> score_above(const ItemTable& table, MatrixView<const float> qu
     keys[std::size_t(i)] = candidates.answer(threshold);
     if (total.fetch_add(std::int64_t(keys[std::size_t(i)].size())) > most) throw std::length_error("too many");
   };
-  Search(table, queries, k, threshold, filters, precision, answer, kernels, n_threads).run();
+  Search(table, queries, k, threshold, filters, precision, answer, nullptr, kernels, n_threads).run();
   if (total.load() > most) throw std::length_error("too many");
   return keys;
 }

@@ -1,5 +1,6 @@
 // Op `score_top_k`: the exact best k items of each query, by a certified scan in one arithmetic or another.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -18,21 +19,23 @@ struct FiltersView {
 
 enum class Precision { fp32, int8 };
 
-// Counts of the work done, summed over queries.
+// Counts of the work done for one query.
 struct SearchStats {
-  std::int64_t scanned = 0;              // items whose scan value was compared with a threshold
-  std::int64_t panels_skipped = 0;       // (query, panel) pairs that norms ruled out
-  std::int64_t candidates = 0;           // items that entered a list, so that scanned - candidates were pruned
+  std::int64_t tiles_scanned = 0;        // of kTileItems items, those of a sample too
+  std::int64_t tiles_skipped = 0;        // that norms ruled out, in whole blocks
+  std::int64_t items_scanned = 0;        // items whose scan value was compared with a threshold
+  std::int64_t candidates = 0;           // items that entered a list
   std::int64_t compressions = 0;         // times a buffer was thinned
   std::int64_t ties_at_threshold = 0;    // items left out that score the same as the k-th answer
-  std::int64_t canonical_fallbacks = 0;  // (query, panel) pairs scored canonically
-  std::int64_t supposed = 0;             // searches that a sample gave a threshold
-  std::int64_t rescans = 0;              // of these, those whose threshold proved too high
+  std::int64_t canonical_fallbacks = 0;  // tiles scored canonically
+  std::int64_t supposed = 0;             // scans that a sample gave a threshold
+  std::int64_t rescans = 0;              // scans whose threshold proved too high
   std::int64_t rescored = 0;             // canonical scores computed for candidates
 
   void add(const SearchStats& other) {
-    scanned += other.scanned;
-    panels_skipped += other.panels_skipped;
+    tiles_scanned += other.tiles_scanned;
+    tiles_skipped += other.tiles_skipped;
+    items_scanned += other.items_scanned;
     candidates += other.candidates;
     compressions += other.compressions;
     ties_at_threshold += other.ties_at_threshold;
@@ -41,6 +44,25 @@ struct SearchStats {
     rescans += other.rescans;
     rescored += other.rescored;
   }
+};
+
+// What a thread is busy with; the scan contains the thinning of full lists, a search by lists is one rescore.
+enum class Phase { start, sample, scan, thin, rescore, rescan, order };
+constexpr int kPhases = 7;
+
+// What a search did, for the caller who asks.
+struct SearchReport {
+  enum class Split { queries, blocks, lists };
+  struct Query {
+    SearchStats stats;
+    float tau;  // what the scan ended with
+    Precision precision;
+  };
+
+  std::vector<Query> queries;
+  std::array<double, kPhases> seconds{};  // of all threads together
+  Split split = Split::queries;           // what was shared out between the threads
+  std::int64_t sample_every = 0;          // tiles for each one of the sample, 0 without a sample
 };
 
 }  // namespace gpurec

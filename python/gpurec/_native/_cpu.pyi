@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +42,10 @@ def search(
     deny: Sequence[RowSetsParts],
     hint: RowSetsParts | None,
     precision: str,
-    with_counts: bool,
+    with_report: bool,
     isa: str,
     n_threads: int,
-) -> tuple[Rows, Floats, dict[str, int] | None]: ...
+) -> tuple[Rows, Floats, dict[str, Any] | None]: ...
 def search_above(
     table: ItemTable,
     queries: Floats,

@@ -13,6 +13,7 @@ from ..errors import BackendUnavailableError
 from .base import METRICS, NO_FILTERS, Backend, Filters, Index, RowSets
 from .environment import strict_floats
 from .finite import first_invalid_row
+from .report import SearchReport
 
 __all__ = [
     "METRICS",
@@ -21,6 +22,7 @@ __all__ = [
     "Filters",
     "Index",
     "RowSets",
+    "SearchReport",
     "available",
     "first_invalid_row",
     "get",

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .report import SearchReport
+
 __all__ = ["METRICS", "Backend", "Filters", "Index", "RowSets"]
 
 METRICS = ("dot", "cosine", "pearson", "euclidean")
@@ -169,11 +171,11 @@ class Backend(Protocol):
         k: int,
         filters: Filters,
         hint: RowSets | None = None,
-        stats: dict[str, int] | None = None,
+        report: SearchReport | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Best k items of each raw query: rows int64 and canonical scores float32, both (n_queries, k).
 
-        `stats`, where given, receives counts of the work done.
+        `report`, where given, is told what was done; without it nothing is measured.
         """
         ...
 

@@ -13,6 +13,7 @@ from ..errors import BackendUnavailableError
 from .base import NO_FILTERS, Filters, RowSets
 from .finite import require_finite
 from .panels import PANEL_ITEMS
+from .report import SearchReport
 
 __all__ = ["CpuBackend", "available_isas"]
 
@@ -203,28 +204,46 @@ class CpuBackend:
         k: int,
         filters: Filters,
         hint: RowSets | None = None,
-        stats: dict[str, int] | None = None,
+        report: SearchReport | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         table, permits = index.table, _NO_PERMITS
         if filters is not NO_FILTERS:
             if _shares_sets(filters.allow, len(queries)):
-                return self._search_by_set(index, queries, k, filters, hint, stats)
+                return self._search_by_set(index, queries, k, filters, hint, report)
+            if report is not None:
+                report.begin("gather")
             table, filters = self._restricted(table, filters, len(queries))
             permits = _permits(filters)
-        rows, scores, counts = native.search(
+        if report is not None:
+            report.begin("prepare")
+        prepared = self.prepare_rows(queries, index.metric)
+        n_threads = self.n_threads if table.n_rows * queries.size >= _WORTH_THREADS else 1
+        if report is not None:
+            report.begin("search")
+        rows, scores, found = native.search(
             table,
-            self.prepare_rows(queries, index.metric),
+            prepared,
             k,
             *permits,
             None if hint is None else _parts(hint),
             index.arithmetic(k),
-            stats is not None,
+            report is not None,
             self.isa,
-            self.n_threads if table.n_rows * queries.size >= _WORTH_THREADS else 1,
+            n_threads,
         )
-        if stats is not None and counts is not None:
-            for name, count in counts.items():
-                stats[name] = stats.get(name, 0) + count
+        if report is not None and found is not None:
+            report.counts, report.thresholds = found["counts"], found["thresholds"]
+            report.thread_seconds = found["thread_seconds"]
+            report.choose(
+                len(queries),
+                isa=self.isa,
+                n_threads=n_threads,
+                items="all" if table is index.table else "gathered",
+                n_items=table.n_active,
+                split=found["split"],
+                sample_every=found["sample_every"],
+            )
+            report.choices["precision"] = np.where(found["in_int8"], "int8", "fp32").astype(object)
         return rows, scores
 
     def _restricted(self, table: Any, filters: Filters, n_queries: int) -> tuple[Any, Filters]:
@@ -246,7 +265,7 @@ class CpuBackend:
         k: int,
         filters: Filters,
         hint: RowSets | None,
-        stats: dict[str, int] | None,
+        report: SearchReport | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Search set by set: within one of them its rows are a mask for all queries."""
         allow = filters.allow
@@ -261,7 +280,14 @@ class CpuBackend:
                 mask &= filters.mask
             shared = Filters(mask, None, tuple(_of_queries(sets, of_set) for sets in filters.deny))
             hints = None if hint is None else _of_queries(hint, of_set)
-            rows[of_set], scores[of_set] = self.search(index, queries[of_set], k, shared, hints, stats)
+            if report is None:
+                rows[of_set], scores[of_set] = self.search(index, queries[of_set], k, shared, hints)
+                continue
+            report.stop()
+            part = SearchReport()
+            rows[of_set], scores[of_set] = self.search(index, queries[of_set], k, shared, hints, part)
+            report.put(len(queries), of_set, part)
+            report.begin("search")
         return rows, scores
 
 

@@ -18,6 +18,7 @@ from .environment import strict_floats
 from .finite import require_finite
 from .panels import items_of_panels
 from .reference_sgd import sgd_epoch
+from .report import SearchReport
 
 __all__ = [
     "ReferenceBackend",
@@ -362,23 +363,23 @@ class ReferenceBackend:
         k: int,
         filters: Filters,
         hint: RowSets | None = None,
-        stats: dict[str, int] | None = None,
+        report: SearchReport | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Best k items of each raw query: rows int64 and canonical scores float32, both (n_queries, k).
 
-        `hint` is of no use here, where every item is scored. `stats` receives "candidates": the scores
-        that were put in order.
+        `hint` is of no use here, where every item is scored.
         """
         n_items = len(index.items)
-        candidates = 0
+        candidates = np.zeros(len(queries), np.int64)
         results = []
         for i, query in enumerate(prepare_rows(queries, index.metric)):
             scores = _score_all(query, index)
             rows = np.flatnonzero(permitted(filters, i, n_items, index.active))
             results.append(best_rows(scores[rows], rows, k))
-            candidates += len(rows)
-        if stats is not None:
-            stats["candidates"] = candidates
+            candidates[i] = len(rows)
+        if report is not None:
+            report.counts = {"candidates": candidates, "rescored": np.full_like(candidates, n_items)}
+            report.thresholds = np.full(len(queries), -np.inf, np.float32)
         return _stack(results, k)
 
 
