@@ -14,10 +14,10 @@ lint:
     ruff format --check .
     pytest -q tests/rules
 
-# Speed beside other libraries, which get an environment of their own below build/.
+# Speed beside other libraries, which get an environment of their own below build/; bench/results/README.md tells.
 bench:
     python bench/rivals.py --setup
-    python bench/bench_score_top_k.py
+    python bench/page.py --measure
 
 # What a change must pass; with a part (sanitize, planted, fuzz, docs, conformance, metrics) its long form.
 ci PART='':

@@ -7,7 +7,6 @@ python bench/bench_filters.py --quick    small, beside NumPy; writes nothing
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -15,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness.contenders import RIVALS
-from harness.filters import draw
-from harness.tables import number, rounds_text, spread_text, table, where_measured
-from harness.team import OURS, Team
+from harness.contenders import OURS, RIVALS
+from harness.data.filters import draw
+from harness.data.kinds import Items
+from harness.tables import RESULTS, keep, number, rounds_text, spread_text, table, where_measured
+from harness.team import Team
 from harness.timing import machine, milliseconds, ratio, take_turns
 
-_RESULTS = Path(__file__).parent / "results"
-_N_QUERIES_DRAWN, _N_SEEN, _SHARE = 2048, 50, 0.01
+FLOAT32 = "gpurec-fp32"
+_OWN = (OURS, FLOAT32)
+_N_SEEN, _SHARE = 50, 0.01
 # What a job is called in the table; those with rivals are measured beside them.
 _JOBS = {
     "search": "no filter",
@@ -36,39 +37,42 @@ _JOBS = {
 _BESIDE_RIVALS = ("exclude", "allow_rows")
 
 
-def run(n_items: int, d: int, n_queries: int, k: int, rivals: list[str], n_rounds: int) -> dict[str, Any]:
+def run(
+    n_items: int, d: int, n_queries: int, k: int, rivals: list[str], n_rounds: int, turn_seconds: float
+) -> dict[str, Any]:
     """All jobs in the same rounds, so that each can be compared with the search without filters."""
     n_threads = len(os.sched_getaffinity(0))
     result: dict[str, Any] = {"machine": machine(n_threads), "rounds": n_rounds}
     result |= {"n_items": n_items, "d": d, "n_queries": n_queries, "k": k}
-    rng = np.random.default_rng([n_items, d])
+    items, queries = Items("normal", n_items, d).make()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = {"items": folder / "items.npy", "queries": folder / "queries.npy"}
-        for file, rows in zip(files.values(), (n_items, _N_QUERIES_DRAWN)):
-            np.save(file, rng.standard_normal((rows, d), dtype=np.float32))
         filters = folder / "filters.npz"
-        draw(filters, _N_QUERIES_DRAWN, n_items, _N_SEEN, _SHARE)
-        team = Team([OURS, *rivals], n_threads, folder, filters=filters, **files)
+        draw(filters, len(queries), n_items, _N_SEEN, _SHARE)
+        files = {"items": folder / "items.npy", "queries": folder / "queries.npy"}
+        np.save(files["items"], items)
+        np.save(files["queries"], queries)
+        team = Team([*_OWN, *rivals], n_threads, folder, filters=filters, **files)
         result["versions"] = team.versions
         turns: dict[str, Callable[[], float]] = {}
         notes = {}
         try:
             for job in _JOBS:
-                only = None if job in _BESIDE_RIVALS else OURS
-                job_turns, notes[job] = team.prepare(job, n_queries, k, turn_seconds=0.25, only=only)
+                only = None if job in _BESIDE_RIVALS else _OWN
+                job_turns, notes[job] = team.prepare(job, n_queries, k, turn_seconds, only=only)
                 turns |= job_turns
             figures = take_turns(turns, n_rounds)
         finally:
             team.close()
-    plain = team.seconds("search", figures)[OURS]
+    plain = team.seconds("search", figures)
     result["jobs"] = {}
     for job in _JOBS:
         seconds = team.seconds(job, figures)
         result["jobs"][job] = {
-            "ours_to_unfiltered": ratio(seconds[OURS], plain),
+            "to_unfiltered": {name: ratio(seconds[name], plain[name]) for name in _OWN},
             "contenders": {
-                name: {"ms": milliseconds(rounds), "ours_to_it": ratio(seconds[OURS], rounds)}
+                name: {"ms": milliseconds(rounds)}
+                | {f"{own}_to_it": ratio(seconds[own], rounds) for own in _OWN}
                 | notes[job][name]
                 for name, rounds in seconds.items()
             },
@@ -78,20 +82,20 @@ def run(n_items: int, d: int, n_queries: int, k: int, rivals: list[str], n_round
 
 def markdown(result: dict[str, Any]) -> str:
     """Tables of a result."""
-    ours = [
-        [
-            _JOBS[job],
-            spread_text(figures["contenders"][OURS]["ms"]),
-            spread_text(figures["ours_to_unfiltered"]),
-        ]
-        for job, figures in result["jobs"].items()
-    ]
+    ours = []
+    for job, figures in result["jobs"].items():
+        line = [_JOBS[job]]
+        for name in _OWN:
+            line.append(spread_text(figures["contenders"][name]["ms"]))
+            line.append(spread_text(figures["to_unfiltered"][name]))
+        ours.append(line)
     parts = [
         "# What filters cost",
         f"{where_measured(result['machine'])} {rounds_text(result['rounds'])} {result['n_items']:,} items x "
         f"{result['d']}, {result['n_queries']} queries, k={result['k']}; normal random items and queries, "
-        "filters drawn evenly. `bench/README.md` says how it is measured.",
-        table(["filter", "gpurec, ms", "gpurec / gpurec without filter"], ours),
+        "filters drawn evenly. Every answer of gpurec is that of the reference backend, bit for bit. "
+        "`bench/README.md` says how it is measured.",
+        table(["filter", *(text for name in _OWN for text in (f"{name}, ms", "/ without filter"))], ours),
         "## The same job in other libraries",
         "The best exact way that each has: excluded scores overwritten with -inf (numpy, torch), items "
         "refused in the search (implicit) or dropped from an answer of k + 50 (faiss, scann; faiss also "
@@ -100,31 +104,35 @@ def markdown(result: dict[str, Any]) -> str:
     for job in _BESIDE_RIVALS:
         found = result["jobs"][job]["contenders"]
         rivals = sorted(
-            (name for name in found if name != OURS), key=lambda name: found[name]["ms"]["median"]
+            (name for name in found if name not in _OWN), key=lambda name: found[name]["ms"]["median"]
         )
         rows = [
-            [name, spread_text(found[name]["ms"]), spread_text(found[name]["ours_to_it"])] for name in rivals
+            [
+                name,
+                spread_text(found[name]["ms"]),
+                *(spread_text(found[name][f"{own}_to_it"]) for own in _OWN),
+            ]
+            for name in rivals
         ]
-        parts.append(f"**{_JOBS[job]}**: gpurec {number(found[OURS]['ms']['median'])} ms.")
-        parts.append(table(["rival", "ms", "gpurec / it"], rows))
+        times = ", ".join(f"{name} {number(found[name]['ms']['median'])} ms" for name in _OWN)
+        parts.append(f"**{_JOBS[job]}**: {times}.")
+        parts.append(table(["rival", "ms", *(f"{name} / it" for name in _OWN)], rows))
     parts.append("Versions: " + ", ".join(f"{name} {v}" for name, v in result["versions"].items()) + ".")
     return "\n\n".join(parts) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small, NumPy only, nothing written")
+    parser.add_argument("--quick", action="store_true", help="small, beside NumPy only")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, help="folder of the results; bench/results, with --quick none")
     arguments = parser.parse_args()
     if arguments.quick:
-        print(markdown(run(10_000, 32, 64, 10, ["numpy-here"], n_rounds=2)))
-        return
-    result = run(100_000, 64, 256, 10, RIVALS, arguments.rounds)
+        result = run(10_000, 32, 64, 10, ["numpy-here"], n_rounds=2, turn_seconds=0.02)
+    else:
+        result = run(100_000, 64, 256, 10, RIVALS, arguments.rounds, turn_seconds=0.25)
     text = markdown(result)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "filters.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.out / "filters.md").write_text(text)
+    keep(arguments.out or (None if arguments.quick else RESULTS), "filters", result, text)
     print(text)
 
 

@@ -23,15 +23,16 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from harness.tables import number, rounds_text, spread_text, table, where_measured
+from harness.tables import RESULTS, keep, number, rounds_text, spread_text, table, where_measured
 from harness.timing import machine, ratio, spread, take_turns
 
 import gpurec
 from gpurec.config import n_threads
 
-_RESULTS = Path(__file__).parent / "results"
-# Promised: scratch beyond inputs and result, and what an index holds beyond one float32 copy.
+# Promised: scratch beyond inputs and result, and what an index holds beyond one float32 copy, and for int8
+# beyond a byte more a component.
 _SCRATCH, _SCRATCH_A_PLACE, _A_ROW = 64_000_000, 16, 16
+_COMPONENT_BYTES = {"fp32": 4, "int8": 5}
 _MB = 1e6
 _THREADS = ("GPUREC_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -46,12 +47,17 @@ SEARCHES: list[dict[str, Any]] = [
     {"n_items": 1_000_000, "d": 128, "n_queries": 1024, "k": 10, "one_shot": True},
 ]
 TABLES: list[dict[str, Any]] = [
-    {"n_items": 1_000_000, "d": 128},
-    {"n_items": 100_000, "d": 64, "metric": "euclidean"},
-    {"n_items": 100_000, "d": 64, "metric": "cosine", "boost": True},
-    {"n_items": 100_000, "d": 64, "appends": 100},
-    {"n_items": 1_000, "d": 16},
+    {**cell, "precision": precision}
+    for cell in (
+        {"n_items": 1_000_000, "d": 128},
+        {"n_items": 100_000, "d": 64, "metric": "euclidean"},
+        {"n_items": 100_000, "d": 64, "metric": "cosine", "boost": True},
+        {"n_items": 100_000, "d": 64, "appends": 100},
+        {"n_items": 1_000, "d": 16},
+    )
+    for precision in _COMPONENT_BYTES
 ]
+QUICK_TABLES = TABLES[-len(_COMPONENT_BYTES) :]
 QUICK_SEARCHES: list[dict[str, Any]] = [
     {"n_items": 10_000, "d": 32, "n_queries": 64, "k": 100},
     {"n_items": 10_000, "d": 32, "n_queries": 64, "k": 1_000, "items": "all equal", "one_shot": True},
@@ -143,22 +149,23 @@ def measure_scratch(
 
 
 def measure_held(
-    n_items: int, d: int, metric: str = "dot", boost: bool = False, appends: int = 0
+    n_items: int, d: int, precision: str, metric: str = "dot", boost: bool = False, appends: int = 0
 ) -> dict[str, Any]:
     """What an index says it holds, and by how much the process grew."""
     rng = np.random.default_rng(0)
     items = rng.standard_normal((n_items, d), dtype=np.float32)
-    gpurec.ItemIndex(items[:100], metric=metric).search(items[:1], 1)
+    gpurec.ItemIndex(items[:100], metric=metric, precision=precision).search(items[:1], 1)
     at_rest = resident_at_rest()
-    index = gpurec.ItemIndex(items, metric=metric, boost=rng.standard_normal(n_items) if boost else None)
+    boosts = rng.standard_normal(n_items) if boost else None
+    index = gpurec.ItemIndex(items, metric=metric, boost=boosts, precision=precision)
     for _ in range(appends):
         index.append(rng.standard_normal((1_000, d), dtype=np.float32))
     return {
         "rows": index.n_items,
         "nbytes": index.nbytes,
         "resident_bytes": resident_at_rest() - at_rest,
-        "copy_bytes": 4 * index.n_items * d,
-        "allowed_bytes": index.n_items * (4 * d + _A_ROW),
+        "component_bytes": _COMPONENT_BYTES[precision] * index.n_items * d,
+        "allowed_bytes": index.n_items * (_COMPONENT_BYTES[precision] * d + _A_ROW),
     }
 
 
@@ -224,9 +231,10 @@ def markdown(result: dict[str, Any]) -> str:
     if result["held"]:
         parts += [
             "## What an index holds",
-            f"Allowed: one float32 copy and {_A_ROW} bytes a row. Growth: of the memory of the process.",
+            f"Allowed: one float32 copy, for int8 a byte more a component, and {_A_ROW} bytes a row. "
+            "Growth: of the memory of the process.",
             table(
-                ["index", "`nbytes`, MB", "allowed, MB", "bytes a row beside the copy", "growth, MB"],
+                ["index", "`nbytes`, MB", "allowed, MB", "bytes a row beside the components", "growth, MB"],
                 [_held_line(cell) for cell in result["held"]],
             ),
         ]
@@ -248,20 +256,20 @@ def _held_line(cell: dict[str, Any]) -> list[str]:
     traits += ["boosted"] if cell.get("boost") else []
     traits += [f"{cell['appends']} appends"] if cell.get("appends") else []
     return [
-        ", ".join([f"{cell['rows']:,} x {cell['d']}", *traits]),
+        ", ".join([cell["precision"], f"{cell['rows']:,} x {cell['d']}", *traits]),
         number(cell["nbytes"] / _MB),
         number(cell["allowed_bytes"] / _MB),
-        number((cell["nbytes"] - cell["copy_bytes"]) / cell["rows"]),
+        number((cell["nbytes"] - cell["component_bytes"]) / cell["rows"]),
         number(cell["resident_bytes"] / _MB),
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small, nothing written")
+    parser.add_argument("--quick", action="store_true", help="small")
     parser.add_argument("--calls", action="store_true", help="the call alone, nothing written")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, help="folder of the results; bench/results, with --quick none")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -269,14 +277,13 @@ def main() -> None:
         print(json.dumps(_MEASURES[what](**json.loads(cell))))
     elif arguments.calls:
         print(markdown(run([], [], arguments.rounds)))
-    elif arguments.quick:
-        print(markdown(run(QUICK_SEARCHES, TABLES[-1:], 3)))
     else:
-        result = run(SEARCHES, TABLES, arguments.rounds)
+        searches, tables, rounds = SEARCHES, TABLES, arguments.rounds
+        if arguments.quick:
+            searches, tables, rounds = QUICK_SEARCHES, QUICK_TABLES, 3
+        result = run(searches, tables, rounds)
         text = markdown(result)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "overhead.json").write_text(json.dumps(result, indent=1) + "\n")
-        (arguments.out / "overhead.md").write_text(text)
+        keep(arguments.out or (None if arguments.quick else RESULTS), "overhead", result, text)
         print(text)
 
 

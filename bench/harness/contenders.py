@@ -7,9 +7,18 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from .ours import Contender, Found, Gpurec, GpurecFloat32, GpurecOneShot, Setting
+from .ours import (
+    Contender,
+    Found,
+    Gpurec,
+    GpurecFloat32,
+    GpurecInt8,
+    GpurecOneShot,
+    GpurecReference,
+    Setting,
+)
 
-__all__ = ["CONTENDERS", "RIVALS"]
+__all__ = ["CONTENDERS", "OURS", "REFERENCE", "RIVALS"]
 
 # A matrix of scores beyond this is made in pieces: no library is asked to write gigabytes it then reads once.
 _MATRIX_BYTES = 1 << 29
@@ -237,13 +246,16 @@ _LIBRARIES = (Numpy, Torch, Faiss, Scann, Implicit, ImplicitOneBlasThread)
 _ALL = (
     Gpurec,
     GpurecFloat32,
+    GpurecInt8,
     GpurecOneShot,
+    GpurecReference,
     NumpyHere,
     *_LIBRARIES,
     ImplicitRecommend,
     ImplicitRecommendOneBlasThread,
 )
 CONTENDERS: dict[str, type[Contender]] = {kind.name: kind for kind in _ALL}
+OURS, REFERENCE = Gpurec.name, GpurecReference.name
 # Those that search any items for any queries, in the environment of their own.
 RIVALS = [kind.name for kind in _LIBRARIES]
 

@@ -1,4 +1,4 @@
-"""What a contender is, and gpurec as one."""
+"""What a contender is, and gpurec as one, in each precision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csr_matrix
 
-__all__ = ["Contender", "Found", "Gpurec", "GpurecFloat32", "GpurecOneShot", "Setting"]
+__all__ = [
+    "Contender",
+    "Found",
+    "Gpurec",
+    "GpurecFloat32",
+    "GpurecInt8",
+    "GpurecOneShot",
+    "GpurecReference",
+    "Setting",
+]
 
 Setting = dict[str, Any]
 Found = tuple[np.ndarray, np.ndarray]
@@ -37,6 +46,10 @@ class Contender:
     def build(self, items: np.ndarray) -> None:
         raise NotImplementedError
 
+    def n_bytes(self) -> int | None:
+        """Memory that the index holds; None where the contender does not tell."""
+        return None
+
     def settings(self, n_queries: int, job: str) -> list[Setting]:
         return [{}]
 
@@ -49,11 +62,15 @@ class Gpurec(Contender):
     """Ours, an index made once; the scan's precision is its own choice."""
 
     name, package, own_environment = "gpurec", "gpurec", False
+    options: ClassVar[dict[str, str]] = {}
 
     def build(self, items: np.ndarray) -> None:
         import gpurec
 
-        self.index = gpurec.ItemIndex(items)
+        self.index = gpurec.ItemIndex(items, **self.options)
+
+    def n_bytes(self) -> int:
+        return self.index.nbytes
 
     def search(self, queries: np.ndarray, k: int) -> Found:
         return self._search(queries, k)
@@ -85,11 +102,21 @@ class GpurecFloat32(Gpurec):
     """Ours, an index that is scanned in float32."""
 
     name = "gpurec-fp32"
+    options: ClassVar[dict[str, str]] = {"precision": "fp32"}
 
-    def build(self, items: np.ndarray) -> None:
-        import gpurec
 
-        self.index = gpurec.ItemIndex(items, precision="fp32")
+class GpurecInt8(Gpurec):
+    """Ours, an index that is scanned in int8."""
+
+    name = "gpurec-int8"
+    options: ClassVar[dict[str, str]] = {"precision": "int8"}
+
+
+class GpurecReference(Gpurec):
+    """What the contract says, in float64 and without a scan: for answers, not for times."""
+
+    name = "gpurec-reference"
+    options: ClassVar[dict[str, str]] = {"backend": "reference"}
 
 
 class GpurecOneShot(Contender):

@@ -1,10 +1,24 @@
-"""Figures as Markdown."""
+"""Figures as Markdown, and where results are kept."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-__all__ = ["number", "rounds_text", "spread_text", "table", "where_measured"]
+from . import BENCH
+
+__all__ = ["RESULTS", "keep", "number", "rounds_text", "spread_text", "table", "where_measured"]
+
+RESULTS = BENCH / "results"
+
+
+def keep(folder: Path | None, name: str, result: dict[str, Any], text: str) -> None:
+    """Write a result as JSON and as Markdown; nothing without a folder."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        (folder / f"{name}.md").write_text(text)
 
 
 def where_measured(machine: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from . import BENCH, RIVALS_FOLDER, ROOT
 from .contenders import CONTENDERS
-from .filters import inputs
+from .data.filters import inputs
 from .ours import Contender, Found, Setting
 
 __all__ = ["Worker", "environment_python", "environment_variables"]
@@ -125,6 +125,9 @@ class _Served:
         self.contender.build(table)
         return time.perf_counter() - start
 
+    def n_bytes(self) -> int | None:
+        return self.contender.n_bytes()
+
     def can(self, job: str) -> bool:
         return hasattr(self.contender, job)
 
@@ -153,10 +156,12 @@ class _Served:
         finally:
             gc.enable()
 
-    def answer(self, job: str, n_queries: int, k: int, n_answers: int, rows: str) -> None:
-        """Write the rows found for the first n_answers queries or more, searched n_queries at a time."""
+    def answer(self, job: str, n_queries: int, k: int, n_answers: int, file: str) -> None:
+        """Write what was found for the first n_answers queries or more, searched n_queries at a time."""
+        self.settings.setdefault((job, n_queries, k), {})
         found = [self._timed(job, first, n_queries, k)[1] for first in range(0, n_answers, n_queries)]
-        np.save(rows, np.concatenate([np.asarray(rows).astype(np.int64) for rows, _ in found]))
+        rows, scores = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*found))
+        np.savez(file, rows=rows.astype(np.int64), scores=scores)
 
     def _search(self, job: str, n_queries: int, k: int) -> float:
         if self.next + n_queries > len(self.queries):

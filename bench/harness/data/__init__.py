@@ -1,0 +1,1 @@
+"""What the benchmarks search: items and queries of several kinds, and filters."""
