@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 
 from .. import config
 from ..arrays import for_caller
-from ..backends import Filters, SearchReport, strict_floats
+from ..backends import Filters, RowSets, SearchReport, strict_floats
 from ..errors import UnknownIdError
-from ..ops.arguments import as_k, as_matrix, as_threshold, check_result_size
+from ..ops.arguments import as_k, as_matrix, as_threshold, check_finite, check_result_size
+from ..ops.filter_blocks import FilterBlocks
 from ..ops.filters import as_filters, as_hint
 from ..types import Matches, TopK
+from .blocks import QueryBlocks, as_batch, n_queries_of, query_bytes
 from .explanation import SearchExplanation
 from .state import IndexState
 from .versions import IndexVersion
@@ -154,6 +156,18 @@ class IndexSearches(IndexState):
         check_result_size(len(prepared), k, op)
         filters = as_filters(len(prepared), now.n_rows, exclude, allow, deny, op=op)
         hints = as_hint(hint, len(prepared), now.n_rows, op=op)
+        return self._answer(now, caller, prepared, k, filters, hints, report)
+
+    def _answer(
+        self,
+        now: IndexVersion,
+        caller: Any,
+        prepared: np.ndarray,
+        k: int,
+        filters: Filters,
+        hints: RowSets | None = None,
+        report: SearchReport | None = None,
+    ) -> TopK:
         if report is not None:
             report.begin("search")
         rows, scores = now.backend.search(now.index, prepared, k, filters, hints, report)
@@ -163,6 +177,106 @@ class IndexSearches(IndexState):
         if type(caller) is not np.ndarray:
             rows, scores = for_caller(caller, rows, scores)
         return TopK(rows, scores, now.number, found_ids)
+
+    def search_all(
+        self,
+        queries: Any,
+        k: int,
+        *,
+        exclude: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+        batch: int | str = "auto",
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Iterator[tuple[int, TopK]]:
+        """Best k items of any number of queries, a block of them at a time: everyone's, in bounded memory.
+
+        Parameters
+        ----------
+        queries : shape (n_queries, d)
+            An array, a `numpy.memmap`, or anything with a length that can be sliced by rows, such as a data
+            set of h5py: only a block of it is read at a time.
+        k : int
+        exclude, allow, deny : optional
+            As in `search`. Of what differs from query to query, a CSR matrix for example, a block's part is
+            copied at a time. `exclude` may also be anything with a length of which a slice is one of the
+            forms that `search` takes.
+        batch : int or "auto"
+            Queries of a block. "auto" takes as many as 64 MB hold of their vectors, filters, candidates and
+            answers, by estimate and at least one.
+        progress : callable, optional
+            Called with (queries done, queries in all) before each block is handed out.
+
+        Returns
+        -------
+        iterator of (int, TopK)
+            The place of a block's first query, and its answer: blocks in order, each query in one of them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `search`; at once where it is seen at once, else when the block in question is reached.
+
+        Notes
+        -----
+        Together the blocks are what one `search` for all queries returns, bit for bit. All are answered by
+        the version that the index has when `search_all` is called, whatever changes meanwhile.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gpurec import ItemIndex
+        >>> index = ItemIndex([[3.0, 4.0], [0.0, 1.0], [5.0, 3.0]])
+        >>> users = np.float32([[1, 2], [2, 1], [0, 1]])
+        >>> for first, found in index.search_all(users, 1, exclude=[[0], [], [0]], batch=2):
+        ...     print(first, found.rows.tolist())
+        0 [[2], [2]]
+        2 [[2]]
+        """
+        op = "search_all"
+        now = self._now
+        n = n_queries_of(queries, op)
+        k, size = as_k(k, op), as_batch(batch, op)
+        check_result_size(min(n, size or 1), k, op)
+        if progress is not None and not callable(progress):
+            raise TypeError(f"[{op}] expected progress as a function of (done, total), got {progress!r}")
+        filters = FilterBlocks(n, now.n_rows, exclude, allow, deny, op=op)
+        a_query = query_bytes(k, now.index.d, now.n_active, self._ids is not None)
+        blocks = QueryBlocks(n, filters, size, a_query)
+        return self._search_blocks(now, queries, k, filters, blocks, progress)
+
+    def _search_blocks(
+        self,
+        now: IndexVersion,
+        queries: Any,
+        k: int,
+        filters: FilterBlocks,
+        blocks: QueryBlocks,
+        progress: Callable[[int, int], object] | None,
+    ) -> Iterator[tuple[int, TopK]]:
+        for block, cut in blocks:
+            answer = self._search_block(now, queries, k, block, filters, cut)
+            if progress is not None:
+                progress(block.stop, len(queries))
+            yield block.start, answer
+
+    @strict_floats()  # here, so that no setting of the thread is changed while the caller has a block
+    def _search_block(
+        self,
+        now: IndexVersion,
+        queries: Any,
+        k: int,
+        block: slice,
+        filters: FilterBlocks,
+        cut: dict[str, Any],
+    ) -> TopK:
+        op, n = "search_all", block.stop - block.start
+        asked = queries[block]
+        q = as_matrix(asked, "queries", op, finite=False, n_columns=now.index.d - now.boosted)
+        if len(q) != n:
+            raise ValueError(f"[{op}] expected queries of shape (n, d), got a slice of {n} that has {len(q)}")
+        check_finite(q, "queries", op, first=block.start)
+        return self._answer(now, asked, now.queries(q), k, filters.checked(block, cut))
 
     @strict_floats()
     def search_above(

@@ -73,9 +73,13 @@ def as_matrix(x: Any, name: str, op: str, *, finite: bool = True, n_columns: int
     return array
 
 
-def check_finite(matrix: np.ndarray, name: str, op: str) -> None:
-    """Raise ValueError that names the first row of a float32 matrix in C order with NaN or infinity."""
+def check_finite(matrix: np.ndarray, name: str, op: str, *, first: int = 0) -> None:
+    """Raise ValueError that names the first row of a float32 matrix in C order with NaN or infinity.
+
+    Rows are counted from `first`.
+    """
     if (row := first_invalid_row(matrix)) is not None:
+        row += first
         raise ValueError(f"[{op}] expected finite float32 values, got NaN or infinity in row {row} of {name}")
 
 

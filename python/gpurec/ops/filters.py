@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import as_numpy
 from ..backends import NO_FILTERS, Filters, RowSets
 
-__all__ = ["as_filters", "as_hint", "filters_of", "with_denied"]
+__all__ = ["as_filters", "as_hint", "as_pair", "filters_of", "is_shared", "is_sparse", "with_denied"]
 
 
 def as_filters(
@@ -41,12 +41,12 @@ def as_filters(
         per_query.append(_per_query(exclude, n_queries, n_items, "exclude", op))
     allow_sets: RowSets | None = None
     if allow is not None:
-        if _is_shared(allow):
+        if is_shared(allow):
             mask = _mask(allow, n_items, "allow", op)
         else:
             allow_sets = _per_query(allow, n_queries, n_items, "allow", op)
     if deny is not None:
-        if _is_shared(deny):
+        if is_shared(deny):
             denied = _mask(deny, n_items, "deny", op)
             mask = ~denied if mask is None else mask & ~denied
         else:
@@ -76,13 +76,14 @@ def as_hint(hint: Any, n_queries: int, n_items: int, *, op: str) -> RowSets | No
     """Rows to score first: one array for all queries or the forms of `exclude`."""
     if hint is None:
         return None
-    if not _is_shared(hint):
+    if not is_shared(hint):
         return _per_query(hint, n_queries, n_items, "hint", op)
     rows = np.unique(_rows(hint, n_items, "hint", op))
     return RowSets(np.array([0, len(rows)], np.int64), rows, np.zeros(n_queries, np.int64))
 
 
-def _is_sparse(x: Any) -> bool:
+def is_sparse(x: Any) -> bool:
+    """Whether this is a sparse matrix of SciPy or of PyTorch."""
     return (hasattr(x, "tocsr") and hasattr(x, "shape")) or _is_sparse_tensor(x)
 
 
@@ -90,11 +91,11 @@ def _is_sparse_tensor(x: Any) -> bool:  # of PyTorch
     return hasattr(x, "to_sparse_csr") and "sparse" in str(x.layout)
 
 
-def _is_shared(x: Any) -> bool:
+def is_shared(x: Any) -> bool:
     """One set for all queries: an array of rows, a mask, or a list of integers (or of nothing)."""
     if isinstance(x, list):
         return all(isinstance(i, (int, np.integer)) for i in x)
-    return not isinstance(x, tuple) and not _is_sparse(x)
+    return not isinstance(x, tuple) and not is_sparse(x)
 
 
 def _rows(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
@@ -126,16 +127,8 @@ def _mask(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
 
 
 def _per_query(x: Any, n_queries: int, n_items: int, name: str, op: str) -> RowSets:
-    if _is_sparse(x):
-        if tuple(x.shape) != (n_queries, n_items):
-            raise ValueError(
-                f"[{op}] expected a sparse {name} of shape ({n_queries}, {n_items}), got {tuple(x.shape)}"
-            )
-        if _is_sparse_tensor(x):
-            csr = x.detach().to_sparse_csr()
-            return _row_sets(csr.crow_indices(), csr.col_indices(), n_queries, n_items, name, op)
-        csr = x.tocsr()
-        return _row_sets(csr.indptr, csr.indices, n_queries, n_items, name, op)
+    if is_sparse(x):
+        return _row_sets(*as_pair(x, n_queries, n_items, name, op), n_queries, n_items, name, op)
     if isinstance(x, tuple):
         if len(x) != 2:
             raise TypeError(f"[{op}] expected {name} as a pair, got a tuple of {len(x)}")
@@ -146,7 +139,7 @@ def _per_query(x: Any, n_queries: int, n_items: int, name: str, op: str) -> RowS
                     f"[{op}] expected {name} as sparse, (indptr, indices) or a list of row arrays"
                 )
             return _sets_and_which(first, second, n_queries, n_items, name, op)
-        return _row_sets(first, second, n_queries, n_items, name, op)
+        return _row_sets(*as_pair(x, n_queries, n_items, name, op), n_queries, n_items, name, op)
     if isinstance(x, list):
         if len(x) != n_queries:
             raise ValueError(f"[{op}] expected {name} of {n_queries} row arrays, one a query, got {len(x)}")
@@ -175,8 +168,20 @@ def _from_lists(sets: list, n_items: int, name: str, op: str) -> RowSets:
     return RowSets(indptr, np.concatenate(distinct) if distinct else np.empty(0, np.int64))
 
 
-def _row_sets(indptr: Any, indices: Any, n_queries: int, n_items: int, name: str, op: str) -> RowSets:
-    ends, rows = as_numpy(indptr, name, op), as_numpy(indices, name, op)
+def as_pair(x: Any, n_queries: int, n_items: int, name: str, op: str) -> tuple[np.ndarray, np.ndarray]:
+    """A sparse matrix or a pair as (indptr, indices) where they lie, of which `indptr` is checked."""
+    if is_sparse(x):
+        if tuple(x.shape) != (n_queries, n_items):
+            raise ValueError(
+                f"[{op}] expected a sparse {name} of shape ({n_queries}, {n_items}), got {tuple(x.shape)}"
+            )
+        if _is_sparse_tensor(x):
+            csr = x.detach().to_sparse_csr()
+            x = csr.crow_indices(), csr.col_indices()
+        else:
+            csr = x.tocsr()
+            x = csr.indptr, csr.indices
+    ends, rows = (as_numpy(part, name, op) for part in x)
     if ends.ndim != 1 or rows.ndim != 1 or ends.dtype.kind not in "iu":
         raise TypeError(f"[{op}] expected {name} as (indptr, indices), two integer arrays")
     if len(ends) != n_queries + 1:
@@ -184,6 +189,12 @@ def _row_sets(indptr: Any, indices: Any, n_queries: int, n_items: int, name: str
     ends = ends.astype(np.int64)
     if ends[0] != 0 or ends[-1] != len(rows) or (np.diff(ends) < 0).any():
         raise ValueError(f"[{op}] expected {name}'s indptr to ascend from 0 to {len(rows)}")
+    return ends, rows
+
+
+def _row_sets(
+    ends: np.ndarray, rows: np.ndarray, n_queries: int, n_items: int, name: str, op: str
+) -> RowSets:
     lengths = np.diff(ends)
     kept = _rows(rows, n_items, name, op)
     if len(kept) < len(rows):
