@@ -5,6 +5,7 @@
 // Only where that leaves too many are intervals, and then canonical scores, asked for.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -31,24 +32,24 @@ class Candidates {
         kernels_(&kernels),
         query_(query),
         k_(k),
-        limit_(list_limit(k, n_items, precision)) {
+        limit_(list_limit(k, n_items)),
+        full_at_(usual_limit(k, n_items, precision)) {
     query_squares_ = kernels.dot64(query, query, items.d());
     bound_ = Float32Bound(items.metric(), items.d(), query_squares_);
   }
 
-  // Entries at which a list is thinned: eight bytes each, and as much again for known scores.
-  // Intervals of int8 are wide: more entries than places stay whatever is known of the others.
-  static std::int64_t list_limit(std::int64_t k, std::int64_t n_items, Precision precision) {
-    const std::int64_t most = std::min(k, n_items);
-    const std::int64_t room = std::max<std::int64_t>(most, kRoom);
-    return most + (precision == Precision::int8 ? 2 * room : room);
+  // The most entries of a list, eight bytes each, and as much again for known scores. A sample leaves more unsettled
+  // than a search without one: the fewer places, the wider it errs.
+  static std::int64_t list_limit(std::int64_t k, std::int64_t n_items) {
+    const std::int64_t places = std::min(k, n_items);
+    return 2 * places + std::max(2 * kRoom, std::int64_t(25 * std::sqrt(double(places))));
   }
 
   // Queries whose lists, n_lists each at a time and 16 bytes an entry or less, together take no more than 48 MB or
   // 16 bytes for each place of the result.
   static std::int64_t queries_in_memory(std::int64_t k, std::int64_t n_items, std::int64_t n_queries,
-                                        std::int64_t n_lists, Precision precision) {
-    const std::int64_t list_bytes = list_limit(k, n_items, precision) * 16 * n_lists;
+                                        std::int64_t n_lists) {
+    const std::int64_t list_bytes = list_limit(k, n_items) * 16 * n_lists;
     const std::int64_t most_bytes = std::max(std::int64_t(48) << 20, n_queries * std::min(k, n_items) * 16);
     return std::max<std::int64_t>(1, most_bytes / list_bytes);
   }
@@ -84,9 +85,17 @@ class Candidates {
     return std::count_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key >= least; }) >= k_;
   }
 
-  // Supposes what the rank-th best of the items scanned so far reaches, where so many were let through; about
-  // `n_expected` items will. Those scanned so far are forgotten: the scan meets them again.
-  void suppose_from_sample(std::int64_t rank, std::int64_t n_expected) {
+  // From now on the items scanned are a sample, of which the rank-th best is asked for.
+  void begin_sample(std::int64_t rank) {
+    sample_rank_ = rank;
+    full_at_ = std::min(limit_, 2 * rank + kRoom);
+  }
+
+  // Supposes what that one reaches, where so many were let through; about `n_expected` items will. The sample is
+  // forgotten: the scan meets its items again.
+  void end_sample(std::int64_t n_expected) {
+    const std::int64_t rank = std::exchange(sample_rank_, 0);
+    full_at_ = limit_;
     const std::int64_t n = list_.size();
     list_.set_size(0);
     exact_.clear();
@@ -102,16 +111,24 @@ class Candidates {
   // Scan values of items that passed the filters, as bits of a tile whose first position is given; no item's slack
   // is above that. True where the threshold rose.
   bool offer(const float* scores, std::uint32_t first, std::uint64_t bits, double slack) {
+    make_room();
     const std::int64_t n = list_.size();
-    if (n + kTileItems > list_.room()) grow();
-    largest_slack_ = std::max(largest_slack_, slack);
-    const int count = kernels_->append_hits(scores, first, bits, list_.values() + n, list_.positions() + n);
-    list_.set_size(n + count);
-    stats_.candidates += count;
-    if (n + count < limit_) return false;
-    const float before = tau_;
-    compress();
-    return tau_ > before;
+    return added(kernels_->append_hits(scores, first, bits, list_.values() + n, list_.positions() + n), slack);
+  }
+
+  // The same of a few items: `score(j)` is bit j's.
+  template <class Score>
+  bool offer_each(Score score, std::uint32_t first, std::uint64_t bits, double slack) {
+    make_room();
+    float* values = list_.values() + list_.size();
+    std::uint32_t* positions = list_.positions() + list_.size();
+    const int count = __builtin_popcountll(bits);
+    for (; bits != 0; bits &= bits - 1) {
+      const int j = __builtin_ctzll(bits);
+      *values++ = score(j);
+      *positions++ = first + std::uint32_t(j);
+    }
+    return added(count, slack);
   }
 
   // An item that passed the filters and whose canonical score is known; NaN and infinity are never returned.
@@ -140,14 +157,30 @@ class Candidates {
     stats_.add(other.stats_);
   }
 
-  // Drops what the final threshold rules out; the scan list then holds what is left to score canonically.
+  // Drops what the final threshold rules out; the scan list then holds what is to be scored canonically. Intervals of
+  // int8 are wide beside the errors that there are: only the best k of their scan values are scored at first.
   void settle() {
-    thin();
-    const std::int64_t few = with_int8_ ? 4 * k_ + 32 : k_ + k_ / 8 + 8;  // to score: dearer to tell apart
-    if (list_.size() > few) thin_by_intervals();
+    const float kth = thin();
+    list_.sort_by_position();
+    if (with_int8_) {
+      list_.set_aside_below(kth);
+    } else if (list_.size() > k_ + k_ / 8 + 8) {  // to score: dearer to tell apart
+      thin_by_intervals();
+    }
   }
 
-  void sort_by_position() { list_.sort_by_position(); }
+  // The scores of the best prove a threshold, and what of the others comes near it is to be scored too. False where
+  // nothing is.
+  bool take_up_others() {
+    if (list_.size() == 0) return false;
+    if (std::int64_t(exact_.size()) >= k_) {
+      std::uint64_t smallest, largest;
+      kernels_->range_of_keys(exact_.data(), std::int64_t(exact_.size()), &smallest, &largest);
+      prove(score_of_key(smallest));
+    }
+    list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject_at(largest_slack_)));
+    return list_.size() > 0;
+  }
 
   // Canonical scores of the scan list's entries, in place of their scan values: `items` begin at position `first`.
   void score_entries(std::int64_t begin, std::int64_t end, const float* items, std::uint32_t first) {
@@ -160,7 +193,7 @@ class Candidates {
                                                  end - begin, values + begin);
   }
 
-  // Every entry has its score: the list becomes keys.
+  // Every entry has its score: the list becomes keys of those that may be answers, and what was set aside the list.
   void settled() {
     const std::int64_t n = list_.size();
     const float* const scores = list_.values();
@@ -168,14 +201,16 @@ class Candidates {
     stats_.rescored += n;
     items_->rows_at(rows, n, rows);
     std::size_t n_exact = exact_.size();
+    exact_.reserve(n_exact + std::size_t(n + list_.n_aside()));
     exact_.resize(n_exact + std::size_t(n));
     std::uint64_t* const keys = exact_.data();
-    for (std::int64_t i = 0; i < n; ++i) {
+       for (std::int64_t i = 0; i < n; ++i) {
       keys[n_exact] = order_key(scores[i], rows[i]);
-      n_exact += is_finite(scores[i]);  // always, unless a mapped file's norms are not those of its items
+      // Finite always, unless a mapped file's norms are not those of its items.
+      n_exact += std::size_t(scores[i] >= tau_) & std::size_t(is_finite(scores[i]));
     }
     exact_.resize(n_exact);
-    list_.set_size(0);
+    list_.take_up_aside();
   }
 
   // The answer once every entry is settled: keys of at most k items that score at least `floor`, best first.
@@ -203,21 +238,40 @@ class Candidates {
  private:
   static constexpr std::int64_t kRoom = 32;
 
+  // Entries at which a list is thinned where no sample was taken. Intervals of int8 are wide: more entries than places
+  // stay whatever is known of the others.
+  static std::int64_t usual_limit(std::int64_t k, std::int64_t n_items, Precision precision) {
+    const std::int64_t places = std::min(k, n_items);
+    return places + (precision == Precision::int8 ? 2 : 1) * std::max(places, kRoom);
+  }
+
   void count_ties(std::size_t first, float last) {
     for (std::size_t i = first; i < exact_.size(); ++i) stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
   }
 
   // Room for one more tile; lists grow as they fill, since k may be as large as the table.
-  void grow() {
-    list_.reserve(std::min(limit_, std::max<std::int64_t>(2 * list_.size(), 4 * kTileItems)) + kTileItems);
+  void make_room() {
+    const std::int64_t n = list_.size();
+    if (n + kTileItems <= list_.room()) return;
+    list_.reserve(std::min(full_at_, std::max<std::int64_t>(2 * n, 4 * kTileItems)) + kTileItems);
   }
 
-  bool crowded() const { return list_.size() > limit_ - std::max<std::int64_t>((limit_ - k_) / 4, 8); }
+  bool added(int count, double slack) {
+    largest_slack_ = std::max(largest_slack_, slack);
+    list_.set_size(list_.size() + count);
+    stats_.candidates += count;
+    if (list_.size() < full_at_) return false;
+    const float before = tau_;
+    compress();
+    return tau_ > before;
+  }
+
+  bool crowded() const { return list_.size() > full_at_ - std::max<std::int64_t>((full_at_ - k_) / 4, 8); }
 
   void compress() {
     ++stats_.compressions;
     if (GPUREC_PLANTED(compress_drops_overflow)) {
-      list_.set_size(std::min(list_.size(), limit_ / 2));
+      list_.set_size(std::min(list_.size(), full_at_ / 2));
       return;
     }
     thin();
@@ -226,15 +280,22 @@ class Candidates {
   }
 
   // The k largest scan values belong to k distinct items that score at least the lower bound of the smallest of
-  // them at the largest slack: a threshold. Then one comparison an entry.
-  void thin() {
-    const std::int64_t rank = GPUREC_PLANTED(threshold_one_too_high) ? k_ - 1 : k_;
+  // them at the largest slack: a threshold. Then one comparison an entry. Returns a value that about k entries reach.
+  float thin() {
+    const std::int64_t rank = sample_rank_ > 0 ? sample_rank_ : GPUREC_PLANTED(threshold_one_too_high) ? k_ - 1 : k_;
+    float kth = -std::numeric_limits<float>::infinity();
     if (rank > 0 && list_.size() >= rank) {
-      prove(bound_.lower(kernels_->near_kth_largest(list_.values(), list_.size(), rank), largest_slack_));
+      kth = kernels_->near_kth_largest(list_.values(), list_.size(), rank);
+      if (sample_rank_ > 0) {
+        suppose(round32(bound_.estimate(kth)));
+      } else {
+        prove(bound_.lower(kth, largest_slack_));
+      }
     }
     float reject = reject_at(largest_slack_);
     if (GPUREC_PLANTED(compress_drops_ties)) reject = round_up32(double(tau_));
     list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject));
+    return kth;
   }
 
   double slack_at(std::uint32_t position) const {
@@ -300,7 +361,8 @@ class Candidates {
   const Kernels* kernels_;
   const float* query_;
   std::int64_t k_;
-  std::int64_t limit_;
+  std::int64_t limit_;    // the most entries of a list
+  std::int64_t full_at_;  // entries at which it is thinned
   double query_squares_ = 0.0;
   Float32Bound bound_;
   Int8Bound int8_;
@@ -308,6 +370,7 @@ class Candidates {
   float proved_ = -std::numeric_limits<float>::infinity();
   float tau_ = -std::numeric_limits<float>::infinity();  // what rules items out, at least what is proved
   double largest_slack_ = 0.0;       // of the items offered with scan values
+  std::int64_t sample_rank_ = 0;  // above 0 while a sample is scanned
   ScanList list_;
   Keys exact_;  // order keys of items whose canonical scores are known
   SearchStats stats_;

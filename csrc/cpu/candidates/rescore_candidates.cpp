@@ -93,10 +93,7 @@ void score_apart(const ItemTable& table, Candidates& c, std::int64_t begin, std:
 void rescore_candidates(const ItemTable& table, const Kernels& kernels, const std::vector<Candidates*>& group) {
   std::vector<std::int64_t> next(group.size());  // each query's first entry that has no score yet
   std::int64_t n_entries = 0;
-  for (Candidates* c : group) {
-    c->sort_by_position();
-    n_entries += c->n_scanned();
-  }
+  for (const Candidates* c : group) n_entries += c->n_scanned();
   const Share share = n_entries > table.n_active()        ? Share::all
                       : n_entries > table.n_active() / 16 ? Share::panels
                                                           : Share::items;
@@ -129,7 +126,6 @@ void rescore_candidates(const ItemTable& table, const Kernels& kernels, const st
       next[q] = end;
     }
   }
-  for (Candidates* c : group) c->settled();
 }
 
 }  // namespace gpurec::cpu

@@ -41,6 +41,32 @@ class ScanList {
     size_ += other.size_;
   }
 
+  // Leaves the entries that reach `value`; the others wait behind them, in order too.
+  void set_aside_below(float value) {
+    std::vector<float> values(static_cast<std::size_t>(size_));
+    std::vector<std::uint32_t> positions(values.size());
+    std::int64_t kept = 0;
+    for (std::int64_t i = 0; i < size_; ++i) {  // no branch: which way an entry goes nobody could predict
+      const float at = values_[i];
+      const std::uint32_t position = positions_[i];
+      values_[kept] = values[std::size_t(n_aside_)] = at;
+      positions_[kept] = positions[std::size_t(n_aside_)] = position;
+      kept += at >= value;
+      n_aside_ += !(at >= value);
+    }
+    size_ = kept;
+    std::copy_n(values.data(), n_aside_, values_.get() + size_);
+    std::copy_n(positions.data(), n_aside_, positions_.get() + size_);
+  }
+  std::int64_t n_aside() const { return n_aside_; }
+
+  // Those that wait take the place of the entries before them.
+  void take_up_aside() {
+    const std::int64_t size = std::exchange(size_, std::exchange(n_aside_, 0));
+    std::copy_n(values_.get() + size, size_, values_.get());
+    std::copy_n(positions_.get() + size, size_, positions_.get());
+  }
+
   // The order in which items lie. It mostly is: only lists of several threads or segments are not.
   void sort_by_position() {
     if (std::is_sorted(positions_.get(), positions_.get() + size_)) return;
@@ -54,6 +80,7 @@ class ScanList {
   std::unique_ptr<float[]> values_;
   std::unique_ptr<std::uint32_t[]> positions_;
   std::int64_t size_ = 0;
+  std::int64_t n_aside_ = 0;  // entries behind the others
   std::int64_t room_ = 0;
 };
 

@@ -41,6 +41,14 @@ inline void add_group(const std::int8_t* const (&q)[M], const std::uint8_t* code
   }
 }
 
+// A bit for each of 64 sums, set where it is negative: packed to bytes, four of them at a time from each vector.
+inline std::uint64_t signs(const Sums (&sum)[4]) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i low = _mm512_packs_epi32(__m512i(sum[0]), __m512i(sum[1]));
+  const __m512i high = _mm512_packs_epi32(__m512i(sum[2]), __m512i(sum[3]));
+  return _mm512_movepi8_mask(_mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high)));
+}
+
 // M queries, the first of which is number `first`. With each group kLines lines are asked for, `step` bytes apart
 // from `ahead` on. Returns how many of the queries an item comes near.
 template <int M>
@@ -97,15 +105,12 @@ int sub_tile(const std::int8_t* const* queries, const std::int32_t* start, const
   int n = 0;
 #pragma GCC unroll 6
   for (int m = 0; m < M; ++m) {
-    std::uint64_t negative = 0;
+    const std::uint64_t reached = ~signs(sum[0][m]);
 #pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
-      _mm512_store_si512(sums + n * kTileItems + 16 * v, __m512i(sum[0][m][v]));
-      negative |= std::uint64_t(_mm512_movepi32_mask(__m512i(sum[0][m][v]))) << (16 * v);
-    }
+    for (int v = 0; v < 4; ++v) _mm512_store_si512(sums + n * kTileItems + 16 * v, __m512i(sum[0][m][v]));
     near[n] = first + m;
-    hits[n] = ~negative;
-    n += ~negative != 0;
+    hits[n] = reached;
+    n += reached != 0;
   }
   return n;
 }

@@ -81,14 +81,26 @@ class Int8Tiles {
       const auto m = std::size_t(near_[std::size_t(r)]);
       Progress& p = *members_[m];
       bits = input_.permitted(p, segment.row_of + at, bits);
-      const Int8Bound& bound = p.candidates.int8_bound();
-      alignas(64) float scores[kTileItems];
-      input_.kernels.scores_of_sums(sums + r * kTileItems, offset_[m] - start_[m], bound.scale() * bounds.scale,
-                                    bound.shift(bounds), scores);
-      if (p.candidates.offer(scores, part.base + std::uint32_t(at), bits, bound.slack(bounds))) {
-        below_[m] = bound.below(p.candidates.tau());
+      if (offer(p, sums + r * kTileItems, offset_[m] - start_[m], bounds, part.base + std::uint32_t(at), bits)) {
+        below_[m] = p.candidates.int8_bound().below(p.candidates.tau());
       }
     }
+  }
+
+  // The scan values of a tile's sums; `add` takes the threshold off and the offset back.
+  bool offer(Progress& p, const std::int32_t* sums, std::int32_t add, const TileBounds& bounds, std::uint32_t first,
+             std::uint64_t bits) const {
+    constexpr int kFew = 6;  // items, of which each alone is quicker than all 64 in vectors
+    const Int8Bound& bound = p.candidates.int8_bound();
+    const float scale = bound.scale() * bounds.scale, shift = bound.shift(bounds);
+    const double slack = bound.slack(bounds);
+    if (__builtin_popcountll(bits) <= kFew) {
+      const auto score = [=](int j) { return float(std::int32_t(std::uint32_t(sums[j]) + std::uint32_t(add))) * scale - shift; };
+      return p.candidates.offer_each(score, first, bits, slack);
+    }
+    alignas(64) float scores[kTileItems];
+    input_.kernels.scores_of_sums(sums, add, scale, shift, scores);
+    return p.candidates.offer(scores, first, bits, slack);
   }
 
   const ScanInput& input_;

@@ -16,6 +16,7 @@
 #include "search/permits.hpp"
 #include "search/phase_clock.hpp"
 #include "candidates/rescore_candidates.hpp"
+#include "search/sample.hpp"
 #include "search/scan_blocks.hpp"
 #include "threads.hpp"
 
@@ -79,7 +80,7 @@ class Search {
     constexpr std::int64_t kRoom = 1 << 16;  // floats of queries
     constexpr std::int64_t kMostRescored = 256 * kTileQueries;
     const std::int64_t most_scanned = std::clamp<std::int64_t>(kRoom / table_.d() / kTileQueries, 8, 86) * kTileQueries;
-    const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_, precision_);
+    const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
     const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
     const Sample sample = sample_of(1);
@@ -121,23 +122,10 @@ class Search {
     });
   }
 
-  // The rank-th best of every `every`-th tile is supposed to be a threshold; without a sample `every` is 0.
-  struct Sample {
-    std::int64_t every = 0;
-    std::int64_t rank = 0;
-  };
-
-  // Where k is large most candidates come before a threshold is proved: a sample, of which a few belong to the answer,
-  // tells beforehand where it will lie. A guess that is too high, four standard deviations away, costs another scan.
-  // With m items in the sample m + 4 k / sqrt(k m / n) candidates are of no use, which is least near m^3 = 4 k n.
   Sample sample_of(std::size_t n_parts) const {
-    const double n = double(table_.n_active()) / double(n_parts);
-    const double k = double(k_) / double(n_parts);
-    const double every = std::floor(std::cbrt(n * n / (4 * k)));
-    const double expected = k / every;
-    const double rank = std::ceil(expected + 4 * std::sqrt(expected)) + 4;
-    const bool is_worth = rank * every < std::min(3 * k, n);
-    const Sample sample = is_worth ? Sample{std::int64_t(every), std::int64_t(rank)} : Sample{};
+    const double scan_cost = double(table_.d()) / (precision_ == Precision::int8 ? 4000 : 460);
+    const Sample sample =
+        cheapest_sample(double(table_.n_active()) / double(n_parts), double(k_) / double(n_parts), scan_cost);
     if (report_ != nullptr) report_->sample_every = sample.every;
     return sample;
   }
@@ -152,8 +140,9 @@ class Search {
       if (part.empty()) return;
       if (sample.every > 0) {
         clock.begin(Phase::sample);
+        for (Progress* p : part) p->candidates.begin_sample(sample.rank);
         scan_blocks(table_, filters_, kernels_, precision, part, {first, step, std::size_t(sample.every)});
-        for (Progress* p : part) p->candidates.suppose_from_sample(sample.rank, sample.rank * sample.every);
+        for (Progress* p : part) p->candidates.end_sample(sample.n_expected);
       }
       clock.begin(Phase::scan);
       scan_blocks(table_, filters_, kernels_, precision, part, {first, step, 1});
@@ -229,24 +218,42 @@ class Search {
     p.candidates.prove(scores[std::size_t(k_ - 1)]);
   }
 
+  // A step is taken for one query after the other where it can be, while the query's list is at hand.
   void finish(Group& group, PhaseClock& clock) const {
     clock.begin(Phase::thin);
-    std::vector<Candidates*> candidates;
+    std::vector<Candidates*> all, with_others;
     for (Progress& p : group) {
       p.candidates.settle();
-      candidates.push_back(&p.candidates);
+      all.push_back(&p.candidates);
     }
     clock.begin(Phase::rescore);
-    rescore_candidates(table_, kernels_, candidates);
+    rescore_candidates(table_, kernels_, all);
     clock.begin(Phase::order);
     for (Progress& p : group) {
-      if (!p.candidates.is_proved()) {
-        clock.begin(Phase::rescan);
-        scan_again(p);
-        clock.begin(Phase::order);
+      p.candidates.settled();
+      if (p.candidates.take_up_others()) {
+        with_others.push_back(&p.candidates);
+      } else {
+        answer_proved(p, clock);
       }
-      answer(p);
     }
+    clock.begin(Phase::rescore);
+    rescore_candidates(table_, kernels_, with_others);
+    clock.begin(Phase::order);
+    for (Progress& p : group) {
+      if (p.candidates.n_scanned() == 0) continue;
+      p.candidates.settled();
+      answer_proved(p, clock);
+    }
+  }
+
+  void answer_proved(Progress& p, PhaseClock& clock) const {
+    if (!p.candidates.is_proved()) {
+      clock.begin(Phase::rescan);
+      scan_again(p);
+      clock.begin(Phase::order);
+    }
+    answer(p);
   }
 
   void answer(Progress& p) const {
@@ -262,9 +269,13 @@ class Search {
     p = start_of(p.index);
     const Precision precision = precision_ == Precision::int8 && p.quantise() ? Precision::int8 : Precision::fp32;
     scan_blocks(table_, filters_, kernels_, precision, {&p}, {0, 1, 1});
-    p.candidates.stats().add(spent);
-    p.candidates.settle();
-    rescore_candidates(table_, kernels_, {&p.candidates});
+    Candidates& c = p.candidates;
+    c.stats().add(spent);
+    c.settle();
+    do {
+      rescore_candidates(table_, kernels_, {&c});
+      c.settled();
+    } while (c.take_up_others());
   }
 
   const ItemTable& table_;
