@@ -95,7 +95,9 @@ class Int8Tiles {
     const float scale = bound.scale() * bounds.scale, shift = bound.shift(bounds);
     const double slack = bound.slack(bounds);
     if (__builtin_popcountll(bits) <= kFew) {
-      const auto score = [=](int j) { return float(std::int32_t(std::uint32_t(sums[j]) + std::uint32_t(add))) * scale - shift; };
+      const auto score = [=](int j) {
+        return float(std::int32_t(std::uint32_t(sums[j]) + std::uint32_t(add))) * scale - shift;
+      };
       return p.candidates.offer_each(score, first, bits, slack);
     }
     alignas(64) float scores[kTileItems];
