@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -25,61 +26,103 @@ py::tuple interval(Metric metric, const Array<float>& q, const Array<float>& x, 
   return py::make_tuple(result.lower, result.upper, bound.valid(norm));
 }
 
-// The int8 scan of one tile for one query: scan values, L and U of each item, and for each threshold tau which items
-// come near. None where there are no codes.
+// A query and a tile of items in codes, and what the certificate says of them.
+struct CodedTile {
+  CodedTile(const Array<float>& q, const Array<float>& items)
+      : rows(matrix(items, "items of shape (n, d)")),
+        d(rows.cols),
+        n_groups((d + kGroup - 1) / kGroup),
+        codes(std::size_t(n_groups * kGroup * kTileItems)),
+        query_codes(std::size_t(n_groups * kGroup)) {
+    require(q.size() == d && rows.rows >= 1 && rows.rows <= kTileItems, "a query and at most a tile of items");
+    quantise_tile(items.data(), int(rows.rows), d, codes.data(), &bounds.scale, &bounds.error);
+    query = quantise_query(q.data(), d, query_codes.data());
+    for (std::int64_t j = 0; j < rows.rows; ++j) {
+      const float norm = stored_norm(dot64(rows.row(j), rows.row(j), d), d);
+      bounds.smallest = j == 0 ? norm_lower(norm) : std::min(bounds.smallest, norm_lower(norm));
+      bounds.largest = std::max(bounds.largest, double(norm));
+    }
+  }
+
+  bool has_codes() const { return bounds.scale != 0.0f && query.scale != 0.0f; }
+  Int8Bound bound(const std::string& metric, const Array<float>& q) const {
+    return Int8Bound(metric_of(metric), d, dot64(q.data(), q.data(), d), query.scale, query.length, query.error);
+  }
+
+  MatrixView<const float> rows;
+  std::int64_t d;
+  std::int64_t n_groups;
+  std::vector<std::uint8_t> codes;
+  std::vector<std::int8_t> query_codes;
+  TileBounds bounds{};
+  QueryCodes query;
+};
+
+// The int8 scan of one tile for one query: the scores that its scan values stand for, L and U of each item, for each
+// threshold tau which items come near, and the slack. None where there are no codes. The first threshold lets all
+// through.
 py::object int8_tile(const std::string& metric, const Array<float>& q, const Array<float>& items, const Array<float>& taus,
                      const std::string& isa) {
-  const MatrixView<const float> rows = matrix(items, "items of shape (n, d)");
-  require(q.size() == rows.cols && rows.rows >= 1 && rows.rows <= kTileItems, "a query and at most a tile of items");
   const cpu::FpEnvGuard environment;
   const cpu::Kernels& kernels = cpu::kernels(isa);
-  const std::int64_t d = rows.cols;
-  const std::int64_t n_groups = (d + kGroup - 1) / kGroup;
-  std::vector<std::uint8_t> codes(std::size_t(n_groups * kGroup * kTileItems));
-  std::vector<std::int8_t> query(std::size_t(n_groups * kGroup));
-  TileBounds tile{};
-  quantise_tile(items.data(), int(rows.rows), d, codes.data(), &tile.scale, &tile.error);
-  const QueryCodes of_query = quantise_query(q.data(), d, query.data());
-  if (tile.scale == 0.0f || of_query.scale == 0.0f) return py::none();
-  for (std::int64_t j = 0; j < rows.rows; ++j) {
-    const float norm = stored_norm(dot64(rows.row(j), rows.row(j), d), d);
-    tile.smallest = j == 0 ? norm_lower(norm) : std::min(tile.smallest, norm_lower(norm));
-    tile.largest = std::max(tile.largest, double(norm));
-  }
-  const Int8Bound bound(metric_of(metric), d, dot64(q.data(), q.data(), d), of_query.scale, of_query.length, of_query.error);
+  const CodedTile tile(q, items);
+  if (!tile.has_codes()) return py::none();
+  const Int8Bound bound = tile.bound(metric, q);
   const float length = bound.length(), error = bound.error_per_norm(), inverse = 1.0f / bound.scale();
-  const std::int32_t offset = -128 * of_query.sum;
+  const std::int32_t offset = -128 * tile.query.sum;
   std::vector<std::vector<bool>> near;
   alignas(64) float scores[kTileItems];
   for (std::int64_t t = 0; t < taus.size(); ++t) {
     const float below = bound.below(taus.data()[t]);
-    const TileTermsI8 terms = {tile.error, float(tile.largest), 1.0f / tile.scale, bound.start_shift(tile)};
+    const TileTermsI8 terms = {tile.bounds.error, float(tile.bounds.largest), 1.0f / tile.bounds.scale,
+                               bound.start_shift(tile.bounds)};
     std::int32_t start, which;
     std::uint64_t hits = 0;
     alignas(64) std::int32_t sums[kTileItems];
     kernels.start_values_i8({&below, &length, &error, &inverse, &offset}, 1, terms, &start);
-    const std::int8_t* const queries[] = {query.data()};
-    const int n = kernels.scan_tile_i8(queries, &start, 1, codes.data(), n_groups, &which, &hits, sums, nullptr);
+    const std::int8_t* const queries[] = {tile.query_codes.data()};
+    const int n = kernels.scan_tile_i8(queries, &start, 1, tile.codes.data(), tile.n_groups, &which, &hits, sums, nullptr);
     near.emplace_back();
-    for (std::int64_t j = 0; j < rows.rows; ++j) near.back().push_back(n == 1 && (hits >> j & 1) != 0);
+    for (std::int64_t j = 0; j < tile.rows.rows; ++j) near.back().push_back(n == 1 && (hits >> j & 1) != 0);
     if (t == 0 && n == 1) {
-      kernels.scores_of_sums(sums, offset - start, bound.scale() * tile.scale, bound.shift(tile), scores);
+      kernels.scores_of_sums(sums, offset - start, bound.scale() * tile.bounds.scale, bound.shift(tile.bounds), scores);
     }
   }
-  std::vector<float> values, lowers, uppers;
-  for (std::int64_t j = 0; j < rows.rows; ++j) {
-    const Interval interval = bound.interval(scores[j], bound.slack(tile));
-    values.push_back(scores[j]);
+  std::vector<double> estimates;
+  std::vector<float> lowers, uppers;
+  const double slack = bound.slack(tile.bounds);
+  for (std::int64_t j = 0; j < tile.rows.rows; ++j) {
+    const Interval interval = bound.interval(scores[j], slack);
+    estimates.push_back(bound.estimate(scores[j]));
     lowers.push_back(interval.lower);
     uppers.push_back(interval.upper);
   }
-  return py::make_tuple(values, lowers, uppers, near);
+  return py::make_tuple(estimates, lowers, uppers, near, slack);
+}
+
+// Codes of a query and of a tile's items, and what is known of what they leave out: scale, length and error of the
+// query; scale, error and norms of the tile. None where there are no codes.
+py::object int8_codes(const Array<float>& q, const Array<float>& items) {
+  const cpu::FpEnvGuard environment;
+  const CodedTile tile(q, items);
+  if (!tile.has_codes()) return py::none();
+  std::vector<std::vector<int>> of_items;
+  for (std::int64_t j = 0; j < tile.rows.rows; ++j) {
+    of_items.emplace_back();
+    for (std::int64_t i = 0; i < tile.d; ++i) {
+      of_items.back().push_back(int(tile.codes[std::size_t((i / kGroup * kTileItems + j) * kGroup + i % kGroup)]) - 128);
+    }
+  }
+  return py::make_tuple(std::vector<int>(tile.query_codes.begin(), tile.query_codes.end()), of_items,
+                        py::make_tuple(tile.query.scale, tile.query.length, tile.query.error),
+                        py::make_tuple(tile.bounds.scale, tile.bounds.error, tile.bounds.smallest, tile.bounds.largest));
 }
 
 }  // namespace
 
 void register_tests(py::module_& m) {
   m.def("int8_tile", &int8_tile);
+  m.def("int8_codes", &int8_codes);
   m.def("bounds_dot", [](const Array<float>& q, const Array<float>& x, float scanned) {
     return interval(Metric::dot, q, x, scanned);
   });

@@ -1,11 +1,12 @@
 """The certificate of the int8 scan: L <= score <= U, and an item that reaches the threshold comes near.
 
-Scores are the canonical ones, and the exact ones in rational arithmetic.
+Scores are the canonical ones, and exact ones in rational arithmetic, as are norms and what codes leave out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ FAMILIES = (
 
 
 def tiles_of(family: Callable[..., Tile], d: int) -> list[Tile]:
-    rng = np.random.default_rng([SEED, d, FAMILIES.index(family)])
+    rng = np.random.default_rng([SEED, d, *family.__name__.encode()])
     tiles = [family(rng, d) for _ in range(TILES)]
     return [(np.float32(q), np.float32(x[: rng.integers(1, 65)])) for q, x in tiles]
 
@@ -123,7 +124,7 @@ def test_no_item_is_lost(d, family, metric, isa):
         # The first threshold lets all through; then each item's own score, where equality must be kept.
         found = _cpu.int8_tile(metric, q, x, np.append(np.float32(-np.inf), scores), isa)
         assert found is not None
-        _, lowers, uppers, near = found
+        _, lowers, uppers, near, _ = found
         assert (np.float32(lowers) <= scores).all() and (scores <= np.float32(uppers)).all()
         near = np.array(near)
         assert near[0].all()
@@ -136,9 +137,47 @@ def test_no_item_is_lost(d, family, metric, isa):
 @pytest.mark.parametrize("d", [1, 3, 16, 33, 64])
 def test_exact_scores_lie_within(d, family, metric):
     for q, x in tiles_of(family, d):
-        _, lowers, uppers, _ = _cpu.int8_tile(metric, q, x, np.float32([-np.inf]), "")
+        _, lowers, uppers, *_ = _cpu.int8_tile(metric, q, x, np.float32([-np.inf]), "")
         for row, lower, upper in zip(x, lowers, uppers):
             assert lower <= exact_score(q, row, metric) <= upper
+
+
+UNIT = 149  # every float32 is a multiple of 2^-UNIT
+
+
+def whole(values: np.ndarray) -> list[int]:
+    """Float32 values in units of 2^-UNIT."""
+    return [int(v) for v in np.ldexp(np.asarray(values, np.float64), UNIT).tolist()]
+
+
+def squared_length(row: np.ndarray, scale: float, codes: list[int]) -> Fraction:
+    """|row - scale * codes|^2, exactly."""
+    (unit,) = whole(np.float32([scale]))
+    return Fraction(sum((x - unit * c) ** 2 for x, c in zip(whole(row), codes)), 1 << 2 * UNIT)
+
+
+def assert_bounds(upper: float, square: Fraction, roundings: Fraction) -> None:
+    """`upper` is no smaller than the root of `square`, nor larger by more than relative errors and 2^-149."""
+    assert square <= Fraction(upper) ** 2 <= square * (1 + roundings) ** 2 + Fraction(1, 2**298)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+@pytest.mark.parametrize("d", [*WIDTHS, 300])
+def test_norms_and_errors_are_bounds(d, family):
+    """Of the query's codes and of what they leave out, of a tile's worst error and of its norms, exactly."""
+    of_sum, of_float32 = Fraction(d // 32 + 40, 2**52), Fraction(1, 2**23)
+    for q, x in tiles_of(family, d):
+        q_codes, x_codes, (t, length, q_error), (s, error, smallest, largest) = _cpu.int8_codes(q, x)
+        assert_bounds(length, squared_length(0 * q, t, q_codes), Fraction(1, 2**49))
+        assert_bounds(q_error, squared_length(q, t, q_codes), of_sum)
+        assert_bounds(error, max(map(squared_length, x, [s] * len(x), x_codes)), of_sum + of_float32)
+        norms = [exact_dot(row, row) for row in x]
+        assert Fraction(smallest) ** 2 <= min(norms)
+        assert_bounds(largest, max(norms), of_sum + of_float32)
+        # Codes are the nearest, so that errors are as small as this scale allows.
+        for row, codes, scale in [(q, q_codes, t), *((row, codes, s) for row, codes in zip(x, x_codes))]:
+            assert max(map(abs, codes)) <= 127 and not any(codes[d:])
+            assert np.abs(row - scale * np.array(codes[:d])).max() <= 0.5 * scale * (1 + 2.0**-20)
 
 
 @pytest.mark.parametrize("d", [16, 64, 130])
@@ -147,7 +186,7 @@ def test_the_scan_tells_items_apart(d):
     rng = np.random.default_rng(d)
     q, x = np.float32(rng.standard_normal(d)), np.float32(rng.standard_normal((64, d)))
     scores = np.array([canonical_scores(q[np.newaxis], row[np.newaxis], "dot")[0] for row in x], np.float32)
-    _, lowers, uppers, near = _cpu.int8_tile("dot", q, x, np.float32([-np.inf, np.sort(scores)[-4]]), "")
+    _, lowers, uppers, near, _ = _cpu.int8_tile("dot", q, x, np.float32([-np.inf, np.sort(scores)[-4]]), "")
     assert max(np.subtract(uppers, lowers)) < 0.75 * scores.std()
     assert np.count_nonzero(near[1]) <= 16
 
