@@ -18,7 +18,8 @@ void register_search(py::module_& m);  // search_bindings.cpp
 void register_sgd(py::module_& m);     // sgd_bindings.cpp
 void register_table(py::module_& m);   // table_bindings.cpp
 void register_tests(py::module_& m);   // test_bindings.cpp
-void register_tests_i8(py::module_& m);  // test_i8_bindings.cpp
+void register_tests_bf16(py::module_& m);  // test_bf16_bindings.cpp
+void register_tests_i8(py::module_& m);    // test_i8_bindings.cpp
 
 PYBIND11_MODULE(_cpu, m) {
   m.def("isas", [] {
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_cpu, m) {
     return rows;
   });
   m.def("chosen_isa", [](const std::string& isa) { return std::string(cpu::kernels(isa).isa); });
+  m.def("has_bf16", [](const std::string& isa) { return cpu::kernels(isa).scan_tile_bf16 != nullptr; });
   m.def("enter_strict_floats", [] {
     const auto callers = cpu::FpEnvGuard::read();
     cpu::FpEnvGuard::write(cpu::FpEnvGuard::kOurs);
@@ -38,6 +40,7 @@ PYBIND11_MODULE(_cpu, m) {
   register_score(m);
   register_sgd(m);
   register_tests(m);
+  register_tests_bf16(m);
   register_tests_i8(m);
 }
 

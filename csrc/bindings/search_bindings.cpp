@@ -22,9 +22,15 @@ namespace {
 
 using Table = std::shared_ptr<const cpu::ItemTable>;
 
+constexpr std::pair<const char*, Precision> kPrecisions[] = {
+    {"fp32", Precision::fp32}, {"int8", Precision::int8}, {"bf16", Precision::bf16}};
+
+const char* name_of(Precision precision) { return kPrecisions[std::size_t(precision)].first; }
+
 Precision precision_of(const std::string& name) {
-  if (name == "fp32") return Precision::fp32;
-  if (name == "int8") return Precision::int8;
+  for (const auto& known : kPrecisions) {
+    if (name == known.first) return known.second;
+  }
   throw std::invalid_argument("[cpu] unknown precision '" + name + "'");
 }
 
@@ -58,7 +64,9 @@ py::dict report_of(const SearchReport& report) {
   py::dict out;
   out["counts"] = counts;
   out["thresholds"] = column([](const SearchReport::Query& q) { return q.tau; });
-  out["in_int8"] = column([](const SearchReport::Query& q) { return q.precision == Precision::int8; });
+  std::vector<const char*> precisions;
+  for (const SearchReport::Query& q : report.queries) precisions.push_back(name_of(q.precision));
+  out["precisions"] = precisions;
   out["thread_seconds"] = seconds;
   out["split"] = splits[std::size_t(report.split)];
   out["sample_every"] = report.sample_every;

@@ -3,7 +3,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -12,6 +11,7 @@
 #include "../cpu/dispatch.hpp"
 #include "arrays.hpp"
 #include "compute.hpp"
+#include "seconds.hpp"
 
 namespace gpurec::bindings {
 namespace {
@@ -76,13 +76,6 @@ py::tuple scan_tile_i8(const Array<std::int8_t>& queries, const Array<std::int32
   Array<std::int32_t> sums({n, kTileItems});
   for (int r = 0; r < n; ++r) std::copy_n(tile.rows[std::size_t(r)].sums, kTileItems, sums.mutable_data(r, 0));
   return py::make_tuple(array_of(tile.near, n), array_of(tile.hits, n), sums);
-}
-
-template <class F>
-double seconds_of_one(std::int64_t n_calls, F&& call) {
-  const auto begin = std::chrono::steady_clock::now();
-  for (std::int64_t i = 0; i < n_calls; ++i) call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() / double(n_calls);
 }
 
 // Seconds of one of `n_calls` calls for the same tile.

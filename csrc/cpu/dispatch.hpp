@@ -6,6 +6,7 @@
 #include "gpurec/multiply.hpp"
 #include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
+#include "gpurec/scan_bf16.hpp"
 #include "gpurec/scan_i8.hpp"
 #include "gpurec/select.hpp"
 #include "gpurec/views.hpp"
@@ -34,6 +35,8 @@ struct Kernels {
   ScanTileI8 scan_tile_i8;
   StartValuesI8 start_values_i8;
   ScoresOfSums scores_of_sums;
+  ScanTileBf16 scan_tile_bf16;  // null where the ISA has no such arithmetic
+  RoundTileBf16 round_tile_bf16;
 
   CanonicalSum canonical_sum(Metric metric) const {
     return metric == Metric::euclidean ? neg_squared_distance64 : dot64;

@@ -25,7 +25,8 @@ def test_answers_equal_the_reference(numbers, member):
     with gpurec.use_backend(member_backend(member)):
         for number in numbers:
             case = search_case(number)
-            index = gpurec.ItemIndex(case.items, metric=case.metric, precision=("int8", "auto")[number % 2])
+            precision = ("int8", "bf16", "auto")[number % 3]
+            index = gpurec.ItemIndex(case.items, metric=case.metric, precision=precision)
             got = index.search(case.queries, case.k, **case.filters)
             assert_same_answer(got, expected_answer(number), f"{member}: {case}")
             assert index.n_items == case.n_items and got.version == index.version
@@ -38,7 +39,7 @@ def test_a_loaded_index_answers_the_same(member, mmap, tmp_path):
         for number in range(25):
             case = search_case(number)
             path = tmp_path / str(number)
-            precision = ("int8", "fp32")[number % 2]
+            precision = ("int8", "bf16", "fp32")[number % 3]
             gpurec.ItemIndex(case.items, metric=case.metric, precision=precision).save(path)
             index = gpurec.ItemIndex.load(path, mmap=mmap)
             got = index.search(case.queries, case.k, **case.filters)

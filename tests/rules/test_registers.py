@@ -43,6 +43,7 @@ def innermost_loops(text: str) -> Iterator[list[str]]:
     [
         ("scan/avx512.cpp", "zmm", 4 * 21),
         ("scan/avx2.cpp", "ymm", 2 * 21),
+        ("scan_bf16/avx512bf16.cpp", "zmm", 4 * 21),
         ("multiply/avx512.cpp", "zmm", 2 * 4 * 21),
         ("multiply/avx2.cpp", "ymm", 2 * 2 * 21),
     ],
@@ -50,7 +51,7 @@ def innermost_loops(text: str) -> Iterator[list[str]]:
 def test_tiles_stay_in_registers(kernel: str, register: str, multiply_adds: int) -> None:
     text = assembly(kernel)
     lines = text.splitlines()
-    found = [line for line in lines if re.search(rf"vfn?madd.*ps.*%{register}", line)]
+    found = [line for line in lines if re.search(rf"(vfn?madd.*ps|vdpbf16ps).*%{register}", line)]
     assert len(found) >= multiply_adds, "the tile's multiply-adds are not where they are expected"
     spills = [line for line in lines if register in line and "(%rsp" in line]
     assert not spills, spills[:5]

@@ -60,10 +60,17 @@ class Candidates {
     with_int8_ = true;
   }
 
+  // The same of bfloat16; `error` is that of the rounded query.
+  void allow_bf16(double error) {
+    bf16_ = Bf16Bound(items_->metric(), items_->d(), query_squares_, error);
+    with_bf16_ = true;
+  }
+
   const ItemSource& items() const { return *items_; }
 
   const Float32Bound& bound() const { return bound_; }
   const Int8Bound& int8_bound() const { return int8_; }
+  const Bf16Bound& bf16_bound() const { return bf16_; }
   float tau() const { return tau_; }
   SearchStats& stats() { return stats_; }
   std::int64_t n_scanned() const { return list_.size(); }
@@ -158,11 +165,11 @@ class Candidates {
   }
 
   // Drops what the final threshold rules out; the scan list then holds what is to be scored canonically. Intervals of
-  // int8 are wide beside the errors that there are: only the best k of their scan values are scored at first.
+  // fewer bits are wide beside the errors that there are: only the best k of their scan values are scored at first.
   void settle() {
     const float kth = thin();
     list_.sort_by_position();
-    if (with_int8_) {
+    if (with_int8_ || with_bf16_) {
       list_.set_aside_below(kth);
     } else if (list_.size() > k_ + k_ / 8 + 8) {  // to score: dearer to tell apart
       thin_by_intervals();
@@ -238,11 +245,11 @@ class Candidates {
  private:
   static constexpr std::int64_t kRoom = 32;
 
-  // Entries at which a list is thinned where no sample was taken. Intervals of int8 are wide: more entries than places
+  // Entries at which a list is thinned where no sample was taken. Intervals of fewer bits are wide: more entries than places
   // stay whatever is known of the others.
   static std::int64_t usual_limit(std::int64_t k, std::int64_t n_items, Precision precision) {
     const std::int64_t places = std::min(k, n_items);
-    return places + (precision == Precision::int8 ? 2 : 1) * std::max(places, kRoom);
+    return places + (precision == Precision::fp32 ? 1 : 2) * std::max(places, kRoom);
   }
 
   void count_ties(std::size_t first, float last) {
@@ -299,6 +306,7 @@ class Candidates {
   }
 
   double slack_at(std::uint32_t position) const {
+    if (with_bf16_) return largest_slack_;  // errors of items are not kept
     const double of_float32 = bound_.slack(items_->norm_at(position));
     const TileBounds* const tile = with_int8_ ? items_->tile_at(position) : nullptr;
     return tile == nullptr || tile->scale == 0.0f ? of_float32 : std::max(of_float32, int8_.slack(*tile));
@@ -367,6 +375,8 @@ class Candidates {
   Float32Bound bound_;
   Int8Bound int8_;
   bool with_int8_ = false;
+  Bf16Bound bf16_;
+  bool with_bf16_ = false;
   float proved_ = -std::numeric_limits<float>::infinity();
   float tau_ = -std::numeric_limits<float>::infinity();  // what rules items out, at least what is proved
   double largest_slack_ = 0.0;       // of the items offered with scan values

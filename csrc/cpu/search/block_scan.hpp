@@ -52,6 +52,19 @@ struct ScanInput {
     return bits;
   }
 
+  // The panels of a tile; one that lies row by row is packed into `room`, for many queries little beside the scan.
+  const float* panels(const ItemSegment& segment, std::int64_t at, AlignedFloats& room) const {
+    if (!segment.by_rows()) return segment.panel_of(at);
+    if (room.size() == 0) room = AlignedFloats(kTileItems * segment.d);
+    float squares[kPanelItems];
+    for (std::int64_t p = 0; p < kTilePanels; ++p) {
+      const auto n_rows = int(std::clamp<std::int64_t>(segment.n - at - p * kPanelItems, 0, kPanelItems));
+      kernels.pack_panel(segment.row(n_rows == 0 ? at : at + p * kPanelItems), segment.d, n_rows, segment.d,
+                         room.data() + p * kPanelItems * segment.d, squares);
+    }
+    return room.data();
+  }
+
   void scan_canonically(Progress& p, const ItemTable::Part& part, std::int64_t at, std::int64_t end) const {
     ++p.candidates.stats().canonical_fallbacks;
     std::vector<float> item(static_cast<std::size_t>(table.d()));

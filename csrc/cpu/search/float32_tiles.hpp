@@ -33,7 +33,6 @@ class Float32Tiles {
     const ItemTable::Part& part = table.parts()[block.part];
     const ItemSegment& segment = *part.segment;
     const bool by_rows = segment.by_rows();
-    if (by_rows && panels_.size() == 0) panels_ = AlignedFloats(kTileItems * table.d());
     const float* const next_block =
         following == nullptr || by_rows ? nullptr : table.parts()[following->part].segment->panel_of(following->first);
     const std::int64_t d = table.d() - (GPUREC_PLANTED(scan_drops_last_component) ? table.d() % 2 : 0);
@@ -48,7 +47,7 @@ class Float32Tiles {
       for (std::int64_t j = 0; j < n_items && segment.metric == Metric::euclidean; ++j) {
         start[j] = scan_start_of_norm(segment.norms[at + j]);
       }
-      const float* const panels = by_rows ? packed(segment, at) : segment.panel_of(at);
+      const float* const panels = input_.panels(segment, at, panels_);
       // While the queries pass over these panels the next ones come nearer, a share with each tile of queries.
       const float* next = at + kTileItems < end && !by_rows ? segment.panel_of(at + kTileItems) : next_block;
       const int share = members_.size() <= kTileQueries ? 4 : members_.size() <= 3 * kTileQueries ? 2 : 1;
@@ -79,19 +78,8 @@ class Float32Tiles {
   }
 
  private:
-  // A tile of rows as panels; for many queries little beside the scan.
-  const float* packed(const ItemSegment& segment, std::int64_t at) {
-    float squares[kPanelItems];
-    for (std::int64_t p = 0; p < kTilePanels; ++p) {
-      const auto n_rows = int(std::clamp<std::int64_t>(segment.n - at - p * kPanelItems, 0, kPanelItems));
-      input_.kernels.pack_panel(segment.row(n_rows == 0 ? at : at + p * kPanelItems), segment.d, n_rows, segment.d,
-                                panels_.data() + p * kPanelItems * segment.d, squares);
-    }
-    return panels_.data();
-  }
-
   const ScanInput& input_;
-  AlignedFloats panels_;
+  AlignedFloats panels_;  // of a tile that lies row by row
   std::vector<Progress*> members_;
   std::vector<const float*> queries_;
   std::vector<float> reject_;  // scan values at or below it are of no use

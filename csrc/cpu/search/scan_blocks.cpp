@@ -1,5 +1,6 @@
 #include "search/scan_blocks.hpp"
 
+#include "search/bf16_tiles.hpp"
 #include "search/block_scan.hpp"
 #include "search/float32_tiles.hpp"
 #include "search/int8_tiles.hpp"
@@ -11,6 +12,8 @@ void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kerne
   const ScanInput input = {table, filters, kernels, blocks.every};
   if (precision == Precision::int8) {
     BlockScan<Int8Tiles>(input).scan(group, blocks.first, blocks.step);
+  } else if (precision == Precision::bf16) {
+    BlockScan<Bf16Tiles>(input).scan(group, blocks.first, blocks.step);
   } else {
     BlockScan<Float32Tiles>(input).scan(group, blocks.first, blocks.step);
   }

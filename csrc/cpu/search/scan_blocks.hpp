@@ -7,6 +7,7 @@
 
 #include "gpurec/order.hpp"
 #include "gpurec/codes.hpp"
+#include "gpurec/scan_bf16.hpp"
 #include "candidates/candidates.hpp"
 #include "search/permits.hpp"
 #include "table/aligned.hpp"
@@ -45,7 +46,24 @@ struct Progress {
     candidates.offer_exact(table.row_at(position), candidates.score(item.data()));
   }
 
-  // Makes the query's codes; false where it can have none.
+  // Makes what the query is scanned with; false where there is no such thing.
+  bool is_ready(Precision wanted) {
+    const bool ready = wanted == Precision::int8 ? quantise() : wanted == Precision::bf16 ? round() : true;
+    precision = ready ? wanted : Precision::fp32;
+    return ready;
+  }
+
+  std::int64_t index;
+  const float* query;
+  DeniedClasses denied;
+  Candidates candidates;
+  SharedTau* shared = nullptr;
+  Precision precision = Precision::fp32;  // that it is scanned in
+  std::vector<std::int8_t> codes;  // of an int8 scan
+  QueryCodes query_codes;
+  std::vector<std::uint32_t> pairs;  // of a bfloat16 scan
+
+ private:
   bool quantise() {
     const std::int64_t d = candidates.items().d();
     codes.resize(std::size_t((d + kGroup - 1) / kGroup * kGroup));
@@ -55,13 +73,13 @@ struct Progress {
     return true;
   }
 
-  std::int64_t index;
-  const float* query;
-  DeniedClasses denied;
-  Candidates candidates;
-  SharedTau* shared = nullptr;
-  std::vector<std::int8_t> codes;  // empty in a float32 scan
-  QueryCodes query_codes;
+  bool round() {
+    const std::int64_t d = candidates.items().d();
+    pairs.resize(std::size_t(n_pairs(d)));
+    round_row_to_bf16(query, d, pairs.data());
+    candidates.allow_bf16(bf16_error(query, d, pairs.data()));
+    return true;
+  }
 };
 
 // Blocks first, first + step, ... of a table; of their tiles every `every`-th. The last of these stands for the others,
@@ -72,7 +90,7 @@ struct Blocks {
   std::size_t every;
 };
 
-// Scans them for a group of queries, all of them quantised where the precision is int8.
+// Scans them for a group of queries, all of them ready for the precision.
 void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels, Precision precision,
                  const std::vector<Progress*>& group, Blocks blocks);
 

@@ -39,7 +39,7 @@ class Search {
         k_(k),
         floor_(floor),
         filters_(filters),
-        precision_(table.with_codes() ? precision : Precision::fp32),
+        precision_(can_scan(table, kernels, precision) ? precision : Precision::fp32),
         answer_(std::move(answer)),
         report_(report),
         kernels_(kernels),
@@ -59,6 +59,12 @@ class Search {
   }
 
  private:
+  static bool can_scan(const ItemTable& table, const Kernels& kernels, Precision precision) {
+    return precision == Precision::int8   ? table.with_codes()
+           : precision == Precision::bf16 ? kernels.scan_tile_bf16 != nullptr
+                                          : true;
+  }
+
   using Group = std::deque<Progress>;
 
   static std::vector<Progress*> members(Group& group, std::int64_t first, std::int64_t end) {
@@ -134,8 +140,8 @@ class Search {
   void scan(const std::vector<Progress*>& group, Sample sample, std::size_t first, std::size_t step,
             PhaseClock& clock) const {
     clock.begin(Phase::start);
-    std::vector<Progress*> quantised, others;
-    for (Progress* p : group) (precision_ == Precision::int8 && p->quantise() ? quantised : others).push_back(p);
+    std::vector<Progress*> ready, others;
+    for (Progress* p : group) (p->is_ready(precision_) ? ready : others).push_back(p);
     const auto scan_part = [&](Precision precision, const std::vector<Progress*>& part) {
       if (part.empty()) return;
       if (sample.every > 0) {
@@ -147,7 +153,7 @@ class Search {
       clock.begin(Phase::scan);
       scan_blocks(table_, filters_, kernels_, precision, part, {first, step, 1});
     };
-    scan_part(Precision::int8, quantised);
+    scan_part(precision_, ready);
     scan_part(Precision::fp32, others);
   }
 
@@ -259,15 +265,14 @@ class Search {
   void answer(Progress& p) const {
     answer_(p.index, p.candidates);
     if (report_ == nullptr) return;
-    const Precision precision = p.codes.empty() ? Precision::fp32 : Precision::int8;
-    report_->queries[std::size_t(p.index)] = {p.candidates.stats(), p.candidates.tau(), precision};
+    report_->queries[std::size_t(p.index)] = {p.candidates.stats(), p.candidates.tau(), p.precision};
   }
 
   void scan_again(Progress& p) const {
     SearchStats spent = p.candidates.stats();
     ++spent.rescans;
     p = start_of(p.index);
-    const Precision precision = precision_ == Precision::int8 && p.quantise() ? Precision::int8 : Precision::fp32;
+    const Precision precision = p.is_ready(precision_) ? precision_ : Precision::fp32;
     scan_blocks(table_, filters_, kernels_, precision, {&p}, {0, 1, 1});
     Candidates& c = p.candidates;
     c.stats().add(spent);

@@ -10,7 +10,8 @@
 namespace gpurec::cpu {
 
 // `queries` are prepared rows of table.d() finite components; `out` holds (queries.rows, k), k >= 1.
-// A table without codes is scanned in float32 whatever is asked for. `report` may be null.
+// A table without codes is not scanned in int8, and none in bf16 by an ISA without that arithmetic: then in float32.
+// `report` may be null.
 void score_top_k(const ItemTable& table, MatrixView<const float> queries, std::int64_t k, const FiltersView& filters,
                  Precision precision, TopKView out, SearchReport* report, const Kernels& kernels, int n_threads);
 

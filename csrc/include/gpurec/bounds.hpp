@@ -266,6 +266,50 @@ class Int8Bound : public QueryBound {
   double error_ = 0.0;
 };
 
+// The bound for a scan of numbers rounded to bfloat16: with the query b + r and an item c + p, where b and c are what
+// rounding left, |q.x - b.c| <= |b| |p| + |r| |x|. The accumulator starts at a scan start of x and adds the d products
+// b[i]*c[i] in any order, fused or not; what lies below the normal range, a product or a sum, becomes zero.
+class Bf16Bound : public QueryBound {
+ public:
+  Bf16Bound() = default;
+  // `error` is an upper bound of |r|.
+  Bf16Bound(Metric metric, std::int64_t d, double query_squares, double error)
+      : QueryBound(metric, d, query_squares), error_(error), length_(next_up(query_upper_ + error)) {
+    const double terms = double(d) + (euclidean_ ? 1 : 0);
+    gamma_ = terms * kHalfUlp32 / (1.0 - terms * kHalfUlp32);
+    flushed_ = (double(d) + 2) * 0x1p-123;
+    if (GPUREC_PLANTED(bf16_query_error_dropped)) error_ = 0.0;
+    if (GPUREC_PLANTED(bf16_gamma_zero)) gamma_ = 0.0;
+    if (GPUREC_PLANTED(bf16_flush_dropped)) flushed_ = 0.0;
+  }
+
+  // False where a number could be rounded to infinity, or a sum or the square of a rounding error overflow on the way:
+  // such items are scored canonically.
+  bool valid(double item_norm) const {
+    if (GPUREC_PLANTED(bf16_overflow_guard_dropped)) return true;
+    if (d_ >= std::int64_t(1) << 20 || !(query_upper_ < 0x1p126) || !(item_norm < 0x1p63)) return false;
+    const double sum = query_upper_ + item_norm;
+    return euclidean_ ? sum * sum < 0x1p125 : query_upper_ * item_norm < 0x1p125;
+  }
+
+  // Grows with the item's norm and with `item_error`, an upper bound of |p|.
+  double slack(double item_norm, double item_error) const {
+    const double of_item = GPUREC_PLANTED(bf16_item_error_dropped) ? 0.0 : item_error;
+    const double half_square = euclidean_ ? 0.5 * item_norm * item_norm : 0.0;
+    const double rounding = length_ * of_item + error_ * item_norm;
+    const double summing = gamma_ * (length_ * (item_norm + item_error) + half_square) + flushed_;
+    const double dot = (rounding + summing) * (1.0 + 0x1p-40);
+    if (!euclidean_) return next_up(dot + dot_rounding(item_norm));
+    return next_up(2.0 * (dot + kStartError * half_square) + distance_rounding(item_norm));
+  }
+
+ private:
+  double error_ = 0.0;
+  double length_ = 0.0;
+  double gamma_ = 0.0;
+  double flushed_ = 0.0;
+};
+
 // Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each
 // square rounded once and their sum once more, and p the float32 dot, the value 2 p - S, rounded once, errs by at most
 // (gamma_d + 2.1 * 2^-24) S + d 2^-148 and one rounding of its own. Where it is at least kCloseShare * S that is, with g =

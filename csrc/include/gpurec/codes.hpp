@@ -1,4 +1,4 @@
-// Int8 codes of a row, and what they leave out. Codes are -127..127, the nearest to x / scale; a
+// What a row leaves out where it is told in fewer bits, in bfloat16 or in int8 codes. Codes are -127..127, the nearest to x / scale; a
 // scale of 0 says that there are none, since the numbers are too large, too small or too many.
 #pragma once
 #include <cmath>
@@ -6,6 +6,7 @@
 
 #include "gpurec/bounds.hpp"
 #include "gpurec/canonical.hpp"
+#include "gpurec/scan_bf16.hpp"
 #include "gpurec/scan_i8.hpp"
 
 namespace gpurec {
@@ -36,6 +37,11 @@ double quantisation_error(const float* x, std::int64_t d, float scale, Code code
     return difference * difference;
   });
   return error_norm_upper(squares, d);
+}
+
+// The same for a row rounded to bfloat16.
+inline double bf16_error(const float* x, std::int64_t d, const std::uint32_t* pairs) {
+  return quantisation_error(x, d, 1.0f, [=](std::int64_t i) { return double(component_of_pairs(pairs, i)); });
 }
 
 // A query's codes and what the scan needs besides them.

@@ -17,7 +17,7 @@ struct FiltersView {
   const RowSetsView* hint = nullptr;    // rows to score first; never changes an answer
 };
 
-enum class Precision { fp32, int8 };
+enum class Precision { fp32, int8, bf16 };
 
 // Counts of the work done for one query.
 struct SearchStats {

@@ -47,8 +47,8 @@ class CpuBackend:
     Parameters
     ----------
     isa : str or None
-        "avx512vnni", "avx512", "avxvnni", "avx2" or "serial"; None takes `GPUREC_CPU_ISA`, else the best that
-        the processor supports.
+        "avx512bf16", "avx512vnni", "avx512", "avxvnni", "avx2" or "serial"; None takes `GPUREC_CPU_ISA`,
+        else the best that the processor supports.
     n_threads : int or None
         None takes `GPUREC_NUM_THREADS`, else the cores this process may use.
 
@@ -243,7 +243,7 @@ class CpuBackend:
                 split=found["split"],
                 sample_every=found["sample_every"],
             )
-            report.choices["precision"] = np.where(found["in_int8"], "int8", "fp32").astype(object)
+            report.choices["precision"] = np.array(found["precisions"], object)
         return rows, scores
 
     def _restricted(self, table: Any, filters: Filters, n_queries: int) -> tuple[Any, Filters]:
@@ -303,6 +303,8 @@ class CpuIndex:
 
     def arithmetic(self, k: int) -> str:
         """What a search for k items scans in."""
+        if self.precision == "bf16":
+            return "bf16"  # float32 where the ISA has no such arithmetic
         deep = self.precision == "auto" and k * _ITEMS_PER_PLACE > self.table.n_active
         return "int8" if self.table.with_codes and not deep else "fp32"
 
