@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import polars
 import pytest
 
 import gpurec
+from gpurec.cli.tables import write_tables
 
 from .command import ENVIRONMENT, run_here, run_process
 
@@ -92,6 +94,24 @@ def test_files_hold_the_same_in_every_format(
         "films.parquet",
         "users.txt",
     ]
+
+
+@pytest.mark.parametrize("format", [None, "csv", "jsonl"])
+def test_blocks_are_written_as_they_come(
+    folder: Path, capsys: pytest.CaptureFixture[str], format: str | None
+) -> None:
+    model = gpurec.load_model(folder / "model")
+    lines: list[int] = []
+
+    def blocks() -> Iterator[gpurec.models.Recommendations]:
+        for block in model.recommend_all(list(range(1, 13)), k=3, batch=4):
+            yield block
+            lines.append(len(capsys.readouterr().out.splitlines()))
+
+    write_tables(blocks(), "-", format)
+    n_of_block = [len(block.scores) for block in model.recommend_all(list(range(1, 13)), k=3, batch=4)]
+    n_of_block[0] += format != "jsonl"  # the line that names the columns
+    assert lines == n_of_block
 
 
 def test_a_file_is_replaced_as_a_whole_or_not_at_all(

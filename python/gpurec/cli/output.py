@@ -6,6 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, TextIO
 
 __all__ = ["is_terminal", "note", "printable", "say", "say_json", "show_table"]
@@ -77,7 +78,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     if not is_terminal(sys.stdout):
         if title is not None:
             say(title)
-        for row in (columns, *rows):
+        for row in chain([columns], rows):  # as they come
             say("\t".join(printable(str(cell)) for cell in row))
         return
     from rich.console import Console

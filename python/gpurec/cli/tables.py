@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -98,9 +99,10 @@ def _columns(part: Recommendations) -> list[str]:
 
 
 def _show(parts: Iterable[Recommendations], file: TextIO) -> None:
-    collected = list(parts)
-    rows = (list(row.values()) for part in collected for row in _rows(part))
-    show_table(_columns(collected[0]), rows)
+    parts = iter(parts)
+    first = next(parts)
+    rows = (list(row.values()) for part in chain([first], parts) for row in _rows(part))
+    show_table(_columns(first), rows)
 
 
 def _write_csv(parts: Iterable[Recommendations], file: TextIO) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..ops.filter_blocks import FilterBlocks, n_entries
 
-__all__ = ["BLOCK_BYTES", "QueryBlocks", "as_batch", "n_queries_of", "query_bytes"]
+__all__ = ["BLOCK_BYTES", "QueryBlocks", "as_batch", "n_queries_of", "queries_at_once", "query_bytes"]
 
 # What a block may take with batch="auto": its queries, filters, lists of candidates and answer.
 BLOCK_BYTES = 64 << 20
@@ -48,7 +48,7 @@ class QueryBlocks:
             first = block[0].stop
 
     def _block_at(self, first: int) -> tuple[slice, dict[str, Any]]:
-        most = self._batch or max(1, BLOCK_BYTES // self._query_bytes)
+        most = self._batch or queries_at_once(self._query_bytes)
         n = min(most, self._n_queries - first)
         while True:
             queries = slice(first, first + n)
@@ -73,6 +73,11 @@ def query_bytes(k: int, d: int, n_items: int, with_ids: bool) -> int:
     candidates = 48 * max(min(k, n_items), _LEAST_LIST)
     answers = 2 * k * (12 + (40 if with_ids else 0))  # the caller holds one while the next is made
     return vectors + candidates + answers
+
+
+def queries_at_once(query_bytes: int) -> int:
+    """Queries of so many bytes each that a block takes; a quarter of it is left to their filters."""
+    return max(1, BLOCK_BYTES // 4 * 3 // query_bytes)
 
 
 def as_batch(batch: Any, op: str) -> int | None:

@@ -11,23 +11,11 @@ import numpy as np
 from ..backends import strict_floats
 from ..errors import UnknownIdError
 from ..id_stores import id_at, plain_ids
-from ..index import ItemIndex
 from ..ops import score_pairs
 from ..progress import Progress
-from ..types import TopK
-from .fitted import FittedModel
-from .queries import (
-    RowFilter,
-    as_pair,
-    checked_k,
-    checked_rows,
-    each_query,
-    every_or_each_query,
-    join_pairs,
-    take_ids,
-    take_queries,
-)
+from .queries import checked_k, take_ids
 from .recommendations import Recommendations
+from .recommending import RecommendingModel
 from .training import TrainingPart
 
 if TYPE_CHECKING:
@@ -43,7 +31,7 @@ Callback = Callable[[int, "Recommender", dict[str, Any]], "bool | None"]
 _PAIRS_AT_ONCE = 1 << 17
 
 
-class Recommender(FittedModel):
+class Recommender(RecommendingModel):
     """A model that scores a user and an item by the dot product of two vectors, biases being coordinates.
 
     A subclass says how it learns (`_learn`), what the vectors are (`_user_vectors`, `_item_vectors`) and
@@ -72,10 +60,6 @@ class Recommender(FittedModel):
 
     predicts_ratings: ClassVar[bool] = False
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._indexes: dict[str, ItemIndex] = {}
-
     # What a subclass says.
 
     @abstractmethod
@@ -88,23 +72,11 @@ class Recommender(FittedModel):
     ) -> None:
         """Learn from the interactions; `self.training` is already in place."""
 
-    @abstractmethod
-    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
-        """Vectors of users, float32 (n, d); row -1 is a user of whom nothing is known."""
-
-    @abstractmethod
-    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
-        """Vectors of items, float32 (n, d); row -1 is an item of which nothing is known."""
-
     def _factors(self, side: str) -> np.ndarray:
         """Factors of the "user" or "item" side, float32 (n, n_factors), by which rows are similar."""
         raise ValueError(
             f"[similar_{side}s] expected a model with factors, got {self.name}, which has none; fit 'mf'"
         )
-
-    def _popularity(self) -> np.ndarray:
-        """How popular each item is, float32 (n_items,): the number of its users."""
-        return self.training.item_counts.astype(np.float32)
 
     # Fitting.
 
@@ -152,151 +124,6 @@ class Recommender(FittedModel):
             self._training = None
             raise
         return self
-
-    # Recommending.
-
-    def recommend(
-        self,
-        users: Any,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        exclude: Any = None,
-        allow: Any = None,
-        deny: Any = None,
-        unknown: str = "raise",
-    ) -> Recommendations:
-        """The best k items of each user, in external ids.
-
-        Parameters
-        ----------
-        users : sequence of ids
-        k : int
-            At least 1; a user for whom fewer items are permitted gets fewer.
-        exclude_seen : bool
-            Leave out the items of the user's training part.
-        exclude : list of collections of item ids, one a user, optional
-            Left out for that user.
-        allow, deny : collection of item ids, or list of collections, one a user, optional
-            The only items permitted; items not permitted. An empty `allow` permits nothing.
-        unknown : {"raise", "popularity", "skip"}
-            What an unknown user does: raise, get the most popular of the permitted items, or get no entry.
-
-        Returns
-        -------
-        Recommendations
-            In the order of `users`. Scores are those of `predict`.
-
-        Raises
-        ------
-        UnknownIdError
-            If a user is unknown and `unknown="raise"`.
-        ValueError
-            If `k`, `unknown` or the length of a filter is out of range.
-
-        Notes
-        -----
-        Item ids that the model has never seen are without effect in the filters: such items are never
-        recommended. Ids keep their type, so "12" in `deny` does not deny the item 12.
-        """
-        if unknown not in ("raise", "popularity", "skip"):
-            raise ValueError(
-                f"[recommend] expected unknown of raise, popularity or skip, got {unknown!r}; choose one"
-            )
-        training = self.training
-        users = plain_ids(users)
-        user_rows = training.known_rows("user", users)
-        n_asked = len(user_rows)
-        given = {
-            "exclude": each_query("exclude", exclude, training.item_map, n_asked),
-            "allow": every_or_each_query("allow", allow, training.item_map, n_asked),
-            "deny": every_or_each_query("deny", deny, training.item_map, n_asked),
-        }
-        known, others = np.flatnonzero(user_rows >= 0), np.flatnonzero(user_rows < 0)
-        if others.size and unknown == "raise":
-            raise UnknownIdError(
-                f"[recommend] expected users with training interactions, got {id_at(users, others[0])!r}; "
-                "do: unknown='popularity' or 'skip'"
-            )
-        # More than all items cannot come back, so a huge k need not be paid for.
-        k = min(checked_k(k), max(training.n_items, 1))
-        found = self.recommend_rows(
-            user_rows[known],
-            k,
-            exclude_seen=exclude_seen,
-            **{name: take_queries(rows, known) for name, rows in given.items()},
-        )
-        asked = known
-        if unknown == "popularity" and others.size:
-            popular = self._most_popular(
-                others.size, k, **{name: take_queries(rows, others) for name, rows in given.items()}
-            )
-            asked = np.arange(n_asked)
-            place = np.argsort(np.concatenate([known, others]))
-            found = TopK(
-                np.concatenate([found.rows, popular.rows])[place],
-                np.concatenate([found.scores, popular.scores])[place],
-            )
-        return Recommendations.from_top_k(
-            take_ids(users, asked),
-            found,
-            training.item_map,
-            sources=np.where(user_rows[asked] >= 0, "model", "popularity").astype(object),
-        )
-
-    @strict_floats()
-    def recommend_rows(
-        self,
-        user_rows: Any,
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        exclude: Any = None,
-        allow: Any = None,
-        deny: Any = None,
-    ) -> TopK:
-        """The best k items of users given by their rows, as rows.
-
-        Parameters
-        ----------
-        user_rows : integer array, shape (n,)
-            Rows of the training maps.
-        k : int
-        exclude_seen : bool
-            Leave out the items of the user's training part.
-        exclude, allow, deny
-            Rows of items, in the forms that `score_top_k` takes.
-
-        Returns
-        -------
-        TopK
-            rows int64 and scores float32, both (n, k), padded with -1 and -inf.
-
-        Raises
-        ------
-        ValueError
-            If a row lies outside the maps, or as `score_top_k`.
-        """
-        user_rows = checked_rows(user_rows, self.training.n_users)
-        if exclude_seen:
-            seen = self.training.seen(user_rows)
-            exclude = seen if exclude is None else join_pairs(seen, as_pair(exclude, len(user_rows)))
-        index = self._index("items", lambda: self._item_vectors(np.arange(self.training.n_items)))
-        return index.search(self._user_vectors(user_rows), k, exclude=exclude, allow=allow, deny=deny)
-
-    def popular_rows(self, k: int = 10) -> np.ndarray:
-        """Rows of the k most popular items, best first; fewer if there are fewer (int64)."""
-        rows = self._most_popular(1, min(checked_k(k), max(self.training.n_items, 1))).rows[0]
-        return rows[rows >= 0]
-
-    def _most_popular(self, n_queries: int, k: int, **filters: RowFilter) -> TopK:
-        index = self._index("popular", lambda: self._popularity()[:, np.newaxis])
-        return index.search(np.ones((n_queries, 1), dtype=np.float32), k, **filters)
-
-    def _index(self, name: str, vectors: Callable[[], np.ndarray], metric: str = "dot") -> ItemIndex:
-        if name not in self._indexes:
-            self._indexes[name] = ItemIndex(vectors(), metric=metric)
-        return self._indexes[name]
 
     def predict(self, user_ids: Any, item_ids: Any, *, unknown: str = "raise") -> np.ndarray:
         """The score of each user with the item beside it, float32 (n,): what `recommend` would show.

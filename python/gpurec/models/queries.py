@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from ..types import IdMap
 
 __all__ = [
     "RowFilter",
+    "Slices",
     "as_pair",
     "checked_k",
     "checked_rows",
     "each_query",
     "every_or_each_query",
     "join_pairs",
+    "pair_of_queries",
     "take_ids",
     "take_queries",
 ]
@@ -123,6 +126,38 @@ def join_pairs(
     rows[np.arange(len(a_rows)) + np.repeat(b_indptr[:-1], np.diff(a_indptr))] = a_rows
     rows[np.arange(len(b_rows)) + np.repeat(a_indptr[1:], np.diff(b_indptr))] = b_rows
     return a_indptr + b_indptr, rows
+
+
+def pair_of_queries(pair: tuple[np.ndarray, np.ndarray], queries: slice) -> tuple[np.ndarray, np.ndarray]:
+    """The sets of some queries, one after another, as (indptr, rows).
+
+    Examples
+    --------
+    >>> pair_of_queries((np.array([0, 1, 3]), np.array([5, 6, 7])), slice(1, 2))
+    (array([0, 2]), array([6, 7]))
+    """
+    indptr, rows = pair
+    ends = indptr[queries.start : queries.stop + 1]
+    return ends - ends[0], rows[ends[0] : ends[-1]]
+
+
+class Slices:
+    """Something of a length of which a slice is made when it is asked for, and not kept.
+
+    Examples
+    --------
+    >>> Slices(10**12, lambda rows: np.arange(rows.start, rows.stop))[7:9]
+    array([7, 8])
+    """
+
+    def __init__(self, length: int, make: Callable[[slice], Any]) -> None:
+        self._length, self._make = length, make
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self._make(rows)
 
 
 def checked_k(k: Any) -> int:

@@ -7,15 +7,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from ...progress import reporter
 from ..arguments import id_lines, typed_ids
 from ..options import KOption, ModelArgument, OutOption, TableFormatOption
 from ..output import say
 from ..tables import table_format, write_tables
 
 __all__ = ["recommend", "similar"]
-
-# Users asked about at once: enough to keep the engine busy, few enough to hold their answers.
-_BATCH = 4096
 
 
 def recommend(
@@ -53,8 +51,9 @@ def recommend(
     written = table_format(out, format)
     loaded = load_model(model)
     ids = typed_ids(texts, loaded.user_map)
-    batches = (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
-    write_tables((loaded.recommend(batch, k, unknown=unknown) for batch in batches), out, written)
+    # On stdout a bar would stand between the lines.
+    with reporter(False if out == "-" else None, "recommend", len(ids)) as report:
+        write_tables(loaded.recommend_all(ids, k, unknown=unknown, progress=report), out, written)
     if out != "-":
         n_unknown = np.count_nonzero(loaded.training.known_rows("user", ids) < 0)
         say(f"wrote recommendations for {len(ids)} users to {out}; {n_unknown} unknown ({unknown})")

@@ -1,0 +1,306 @@
+"""How a model that scores by dot products finds the best items of its users."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backends import strict_floats
+from ..errors import UnknownIdError
+from ..id_stores import id_at, plain_ids
+from ..index import ItemIndex
+from ..index.blocks import as_batch, queries_at_once, query_bytes
+from ..ops.arguments import check_result_size
+from ..types import TopK
+from .fitted import FittedModel
+from .queries import (
+    RowFilter,
+    Slices,
+    as_pair,
+    checked_k,
+    checked_rows,
+    each_query,
+    every_or_each_query,
+    join_pairs,
+    pair_of_queries,
+    take_ids,
+    take_queries,
+)
+from .recommendations import Recommendations
+
+__all__ = ["RecommendingModel"]
+
+# More users than this are answered block by block, so that not all their vectors and seen items are gathered.
+_USERS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Users who are asked about, each with the item rows of the filters."""
+
+    users: Any
+    user_rows: np.ndarray
+    filters: dict[str, RowFilter]
+
+    def part(self, asked: np.ndarray) -> _Request:
+        """The request for some of the users."""
+        filters = {name: take_queries(rows, asked) for name, rows in self.filters.items()}
+        return _Request(take_ids(self.users, asked), self.user_rows[asked], filters)
+
+    def __len__(self) -> int:
+        return len(self.user_rows)
+
+
+class RecommendingModel(FittedModel):
+    """The recommending half of `Recommender`, by the vectors of users and items."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._indexes: dict[str, ItemIndex] = {}
+
+    @abstractmethod
+    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
+        """Vectors of users, float32 (n, d); row -1 is a user of whom nothing is known."""
+
+    @abstractmethod
+    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
+        """Vectors of items, float32 (n, d); row -1 is an item of which nothing is known."""
+
+    def _popularity(self) -> np.ndarray:
+        """How popular each item is, float32 (n_items,): the number of its users."""
+        return self.training.item_counts.astype(np.float32)
+
+    def recommend(
+        self,
+        users: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+        unknown: str = "raise",
+    ) -> Recommendations:
+        """The best k items of each user, in external ids.
+
+        Parameters
+        ----------
+        users : sequence of ids
+        k : int
+            At least 1; a user for whom fewer items are permitted gets fewer.
+        exclude_seen : bool
+            Leave out the items of the user's training part.
+        exclude : list of collections of item ids, one a user, optional
+            Left out for that user.
+        allow, deny : collection of item ids, or list of collections, one a user, optional
+            The only items permitted; items not permitted. An empty `allow` permits nothing.
+        unknown : {"raise", "popularity", "skip"}
+            What an unknown user does: raise, get the most popular of the permitted items, or get no entry.
+
+        Returns
+        -------
+        Recommendations
+            In the order of `users`. Scores are those of `predict`.
+
+        Raises
+        ------
+        UnknownIdError
+            If a user is unknown and `unknown="raise"`.
+        ValueError
+            If `k`, `unknown` or the length of a filter is out of range.
+
+        Notes
+        -----
+        Item ids that the model has never seen are without effect in the filters: such items are never
+        recommended. Ids keep their type, so "12" in `deny` does not deny the item 12.
+        """
+        request = self._request(users, exclude, allow, deny, unknown)
+        return self._recommended(request, k, exclude_seen, unknown)
+
+    def recommend_all(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+        unknown: str = "raise",
+        batch: int | str = "auto",
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Iterator[Recommendations]:
+        """As `recommend` for any number of users, a block of them at a time, in bounded memory.
+
+        Parameters
+        ----------
+        users : sequence of ids, optional
+            By default every user with training interactions.
+        k, exclude_seen, exclude, allow, deny, unknown
+            As of `recommend`.
+        batch : int or "auto"
+            Users of a block; "auto" takes as many as 64 MB hold, by estimate, as in `ItemIndex.search_all`.
+        progress : callable, optional
+            Called with (users done, users in all) before each block is handed out.
+
+        Returns
+        -------
+        iterator of Recommendations
+            Blocks in the order of `users`.
+
+        Raises
+        ------
+        UnknownIdError, ValueError
+            As `recommend`, before the first block.
+        """
+        if users is None:
+            users = self.training.user_map.ids(np.flatnonzero(self.training.user_counts > 0))
+        request = self._request(users, exclude, allow, deny, unknown)
+        k, size = self._places(k), as_batch(batch, "recommend_all")
+        if size is None:
+            index = self._item_index()
+            size = queries_at_once(query_bytes(k, index.d, index.n_items, with_ids=True))
+        return self._blocks(request, k, exclude_seen, unknown, size, progress)
+
+    def _blocks(
+        self,
+        request: _Request,
+        k: int,
+        exclude_seen: bool,
+        unknown: str,
+        size: int,
+        progress: Callable[[int, int], object] | None,
+    ) -> Iterator[Recommendations]:
+        for first in range(0, len(request), size):
+            end = min(first + size, len(request))
+            found = self._recommended(request.part(np.arange(first, end)), k, exclude_seen, unknown)
+            if progress is not None:
+                progress(end, len(request))
+            yield found
+
+    def _request(self, users: Any, exclude: Any, allow: Any, deny: Any, unknown: str) -> _Request:
+        if unknown not in ("raise", "popularity", "skip"):
+            raise ValueError(
+                f"[recommend] expected unknown of raise, popularity or skip, got {unknown!r}; choose one"
+            )
+        training = self.training
+        users = plain_ids(users)
+        user_rows = training.known_rows("user", users)
+        n = len(user_rows)
+        filters = {
+            "exclude": each_query("exclude", exclude, training.item_map, n),
+            "allow": every_or_each_query("allow", allow, training.item_map, n),
+            "deny": every_or_each_query("deny", deny, training.item_map, n),
+        }
+        if unknown == "raise" and (user_rows < 0).any():
+            raise UnknownIdError(
+                "[recommend] expected users with training interactions, got "
+                f"{id_at(users, np.argmax(user_rows < 0))!r}; do: unknown='popularity' or 'skip'"
+            )
+        return _Request(users, user_rows, filters)
+
+    def _places(self, k: Any) -> int:
+        """More than all items cannot come back, so a huge k need not be paid for."""
+        return min(checked_k(k), max(self.training.n_items, 1))
+
+    def _recommended(self, request: _Request, k: Any, exclude_seen: bool, unknown: str) -> Recommendations:
+        k = self._places(k)
+        known, others = np.flatnonzero(request.user_rows >= 0), np.flatnonzero(request.user_rows < 0)
+        asked = known
+        part = request.part(known) if others.size else request
+        found = self.recommend_rows(part.user_rows, k, exclude_seen=exclude_seen, **part.filters)
+        if unknown == "popularity" and others.size:
+            popular = self._most_popular(others.size, k, **request.part(others).filters)
+            asked = np.arange(len(request))
+            place = np.argsort(np.concatenate([known, others]))
+            found = TopK(
+                np.concatenate([found.rows, popular.rows])[place],
+                np.concatenate([found.scores, popular.scores])[place],
+            )
+        return Recommendations.from_top_k(
+            take_ids(request.users, asked),
+            found,
+            self.training.item_map,
+            sources=np.where(request.user_rows[asked] >= 0, "model", "popularity").astype(object),
+        )
+
+    @strict_floats()
+    def recommend_rows(
+        self,
+        user_rows: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        exclude: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> TopK:
+        """The best k items of users given by their rows, as rows.
+
+        Parameters
+        ----------
+        user_rows : integer array, shape (n,)
+            Rows of the training maps.
+        k : int
+        exclude_seen : bool
+            Leave out the items of the user's training part.
+        exclude, allow, deny
+            Rows of items, in the forms that `score_top_k` takes.
+
+        Returns
+        -------
+        TopK
+            rows int64 and scores float32, both (n, k), padded with -1 and -inf.
+
+        Raises
+        ------
+        ValueError
+            If a row lies outside the maps, or as `score_top_k`.
+        """
+        training = self.training
+        user_rows = checked_rows(user_rows, training.n_users)
+        n = len(user_rows)
+        given = None if exclude is None or not exclude_seen else as_pair(exclude, n)
+
+        def left_out(users: slice) -> tuple[np.ndarray, np.ndarray]:
+            seen = training.seen(user_rows[users])
+            return seen if given is None else join_pairs(seen, pair_of_queries(given, users))
+
+        index = self._item_index()
+        everyone = slice(0, n)
+        if n <= _USERS_AT_ONCE:
+            exclude = left_out(everyone) if exclude_seen else exclude
+            return index.search(self._user_vectors(user_rows), k, exclude=exclude, allow=allow, deny=deny)
+        check_result_size(n, k, "recommend_rows")
+        rows, scores = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+        blocks = index.search_all(
+            Slices(n, lambda users: self._user_vectors(user_rows[users])),
+            k,
+            exclude=Slices(n, left_out) if exclude_seen else exclude,
+            allow=allow,
+            deny=deny,
+        )
+        for first, found in blocks:
+            rows[first : first + len(found)], scores[first : first + len(found)] = found
+        return TopK(rows, scores, index.version)
+
+    def popular_rows(self, k: int = 10) -> np.ndarray:
+        """Rows of the k most popular items, best first; fewer if there are fewer (int64)."""
+        rows = self._most_popular(1, min(checked_k(k), max(self.training.n_items, 1))).rows[0]
+        return rows[rows >= 0]
+
+    def _most_popular(self, n_queries: int, k: int, **filters: RowFilter) -> TopK:
+        index = self._index("popular", lambda: self._popularity()[:, np.newaxis])
+        return index.search(np.ones((n_queries, 1), dtype=np.float32), k, **filters)
+
+    def _item_index(self) -> ItemIndex:
+        return self._index("items", lambda: self._item_vectors(np.arange(self.training.n_items)))
+
+    def _index(self, name: str, vectors: Callable[[], np.ndarray], metric: str = "dot") -> ItemIndex:
+        if name not in self._indexes:
+            self._indexes[name] = ItemIndex(vectors(), metric=metric)
+        return self._indexes[name]
