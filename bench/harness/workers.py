@@ -13,7 +13,6 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from . import BENCH, RIVALS_FOLDER, ROOT
 from .contenders import CONTENDERS
 from .data.filters import inputs
 from .ours import Contender, Found, Setting
+from .timing import typical
 
 __all__ = ["Worker", "environment_python", "environment_variables"]
 
@@ -146,13 +146,14 @@ class _Served:
         return {"seconds": best[0], "setting": best[1]}
 
     def turn(self, job: str, n_queries: int, k: int, n_calls: int) -> float:
-        """Median seconds of n_calls searches, each of other queries than the one before."""
+        """Typical seconds of n_calls searches, each of other queries than the one before."""
         gc.collect()
         gc.disable()
         try:
             if n_calls > 1:
                 self._search(job, n_queries, k)
-            return median(self._search(job, n_queries, k) for _ in range(n_calls))
+            seconds = [self._search(job, n_queries, k) for _ in range(n_calls)]
+            return typical(seconds)
         finally:
             gc.enable()
 
