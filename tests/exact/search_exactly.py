@@ -138,9 +138,9 @@ def is_same(got: Any, rows: np.ndarray, scores: np.ndarray) -> bool:
 
 
 def run_round(seed: int, number: int) -> Round:
-    """Round `number`: the table's kind goes by its number, all else is drawn."""
+    """Round `number`: the kinds of tables take turns, one further on each time, and all else is drawn."""
     rng = np.random.default_rng([seed, number])
-    table = list(TABLES)[number % len(TABLES)]
+    table = list(TABLES)[(number + number // len(TABLES)) % len(TABLES)]
     metric = str(rng.choice(METRICS, p=[0.4, 0.2, 0.15, 0.25]))
     n = int(rng.choice([1, 40, 130, 600, 1300, 2600], p=[0.03, 0.07, 0.2, 0.3, 0.3, 0.1]))
     d, n_queries = int(rng.choice([1, 2, 5, 8, 16, 31, 33, 64])), int(rng.choice([1, 2, 6, 7, 13, 40]))
