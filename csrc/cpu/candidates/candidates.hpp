@@ -104,7 +104,7 @@ class Candidates {
     const std::int64_t rank = std::exchange(sample_rank_, 0);
     full_at_ = limit_;
     const std::int64_t n = list_.size();
-    list_.set_size(0);
+    if (!GPUREC_PLANTED(sample_counted_twice)) list_.set_size(0);
     exact_.clear();
     if (rank > n) return;
     ++stats_.supposed;
@@ -158,7 +158,7 @@ class Candidates {
   void take_all_of(const Candidates& other) {
     list_.append(other.list_);
     exact_.insert(exact_.end(), other.exact_.begin(), other.exact_.end());
-    largest_slack_ = std::max(largest_slack_, other.largest_slack_);
+    if (!GPUREC_PLANTED(threads_slack_lost)) largest_slack_ = std::max(largest_slack_, other.largest_slack_);
     prove(other.proved_);
     suppose(other.tau_);
     stats_.add(other.stats_);
@@ -264,7 +264,7 @@ class Candidates {
   }
 
   bool added(int count, double slack) {
-    largest_slack_ = std::max(largest_slack_, slack);
+    largest_slack_ = GPUREC_PLANTED(threshold_by_last_slack) ? slack : std::max(largest_slack_, slack);
     list_.set_size(list_.size() + count);
     stats_.candidates += count;
     if (list_.size() < full_at_) return false;
@@ -308,7 +308,8 @@ class Candidates {
   double slack_at(std::uint32_t position) const {
     if (with_bf16_) return largest_slack_;  // errors of items are not kept
     const double of_float32 = bound_.slack(items_->norm_at(position));
-    const TileBounds* const tile = with_int8_ ? items_->tile_at(position) : nullptr;
+    const bool of_int8 = with_int8_ && !GPUREC_PLANTED(int8_intervals_of_float32);
+    const TileBounds* const tile = of_int8 ? items_->tile_at(position) : nullptr;
     return tile == nullptr || tile->scale == 0.0f ? of_float32 : std::max(of_float32, int8_.slack(*tile));
   }
 

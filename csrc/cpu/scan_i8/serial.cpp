@@ -2,9 +2,20 @@
 #include <algorithm>
 #include <cmath>
 
+#include "gpurec/planted.hpp"
 #include "scan_i8.hpp"
 
 namespace gpurec::cpu {
+namespace {
+
+std::int32_t saturated(std::int32_t pair) { return std::clamp(pair, -32768, 32767); }
+
+std::int32_t products(const std::int8_t* q, const std::uint8_t* x) {
+  const std::int32_t first = q[0] * x[0] + q[1] * x[1], second = q[2] * x[2] + q[3] * x[3];
+  return GPUREC_PLANTED(int8_products_saturate) ? saturated(first) + saturated(second) : first + second;
+}
+
+}  // namespace
 
 int scan_tile_i8_serial(const std::int8_t* const* queries, const std::int32_t* start, int n_queries,
                         const std::uint8_t* codes, std::int64_t n_groups, std::int32_t* near, std::uint64_t* hits,
@@ -16,9 +27,7 @@ int scan_tile_i8_serial(const std::int8_t* const* queries, const std::int32_t* s
     const std::uint8_t* x = codes;
     for (std::int64_t g = 0; g < n_groups; ++g) {
       const std::int8_t* const q = queries[m] + g * kGroup;
-      for (int j = 0; j < kTileItems; ++j, x += kGroup) {
-        sum[j] += std::uint32_t(q[0] * x[0] + q[1] * x[1] + q[2] * x[2] + q[3] * x[3]);
-      }
+      for (int j = 0; j < kTileItems; ++j, x += kGroup) sum[j] += std::uint32_t(products(q, x));
     }
     std::int32_t* const row = sums + n_near * kTileItems;
     std::uint64_t bits = 0;
@@ -43,9 +52,10 @@ void start_values_i8_serial(const StartTermsI8& queries, int n_queries, const Ti
     const float least = below + tile.shift - slack - error * (1.0f + 0x1p-20f);
     const float scaled = least * queries.inverse_scale[m] * tile.inverse_scale;
     float bound = scaled - std::fabs(scaled) * 0x1p-20f - 1.0f;
+    if (GPUREC_PLANTED(int8_start_roundings_dropped)) bound = scaled;
     if (!(bound > -kMost)) bound = -kMost;  // so that where it is NaN, of an infinity, every item comes near
     if (bound > kMost) bound = kMost;
-    const auto most_of_no_use = std::int32_t(std::floor(bound));
+    const auto most_of_no_use = std::int32_t(GPUREC_PLANTED(int8_start_truncated) ? bound : std::floor(bound));
     start[m] = std::int32_t(std::uint32_t(queries.offset[m]) - std::uint32_t(most_of_no_use) - 1u);
   }
 }

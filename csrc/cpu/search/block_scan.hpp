@@ -36,7 +36,9 @@ struct ScanInput {
   std::uint64_t live(const ItemTable::Part& part, std::int64_t at, std::int64_t end) const {
     const std::int64_t n = end - at;
     const std::uint64_t all = n >= kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n) - 1;
-    if (part.dead == nullptr || GPUREC_PLANTED(filter_inactive_ignored)) return all;
+    if (part.dead == nullptr || GPUREC_PLANTED(filter_inactive_ignored)) {
+      return GPUREC_PLANTED(scan_padding_counts) ? ~std::uint64_t(0) : all;
+    }
     return all & ~(*part.dead)[std::size_t(at / 64)];
   }
 

@@ -13,7 +13,7 @@ class Int8Tiles {
   void clear() {
     members_.clear();
     queries_.clear();
-    below_.clear();
+    if (!GPUREC_PLANTED(int8_threshold_stale)) below_.clear();
     length_.clear();
     error_.clear();
     inverse_scale_.clear();
@@ -54,6 +54,7 @@ class Int8Tiles {
       if (live == 0) continue;
       const TileBounds& bounds = segment.tiles[std::size_t(at / kTileItems)];
       if (bounds.scale == 0.0f) {
+        if (GPUREC_PLANTED(int8_tiles_without_codes_skipped)) continue;
         for (Progress* p : members_) input_.scan_canonically(*p, part, at, end);
         continue;
       }
@@ -82,7 +83,8 @@ class Int8Tiles {
       Progress& p = *members_[m];
       bits = input_.permitted(p, segment.row_of + at, bits);
       if (offer(p, sums + r * kTileItems, offset_[m] - start_[m], bounds, part.base + std::uint32_t(at), bits)) {
-        below_[m] = p.candidates.int8_bound().below(p.candidates.tau());
+        const std::size_t of_query = GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m;
+        below_[of_query] = p.candidates.int8_bound().below(p.candidates.tau());
       }
     }
   }
@@ -93,7 +95,8 @@ class Int8Tiles {
     constexpr int kFew = 6;  // items, of which each alone is quicker than all 64 in vectors
     const Int8Bound& bound = p.candidates.int8_bound();
     const float scale = bound.scale() * bounds.scale, shift = bound.shift(bounds);
-    const double slack = bound.slack(bounds);
+    const bool as_float32 = GPUREC_PLANTED(int8_slack_of_float32);
+    const double slack = as_float32 ? p.candidates.bound().slack(bounds.largest) : bound.slack(bounds);
     if (__builtin_popcountll(bits) <= kFew) {
       const auto score = [=](int j) {
         return float(std::int32_t(std::uint32_t(sums[j]) + std::uint32_t(add))) * scale - shift;

@@ -271,7 +271,9 @@ class Search {
   void scan_again(Progress& p) const {
     SearchStats spent = p.candidates.stats();
     ++spent.rescans;
+    const float supposed = p.candidates.tau();
     p = start_of(p.index);
+    if (GPUREC_PLANTED(threshold_supposed_kept)) p.candidates.suppose(supposed);
     const Precision precision = p.is_ready(precision_) ? precision_ : Precision::fp32;
     scan_blocks(table_, filters_, kernels_, precision, {&p}, {0, 1, 1});
     Candidates& c = p.candidates;

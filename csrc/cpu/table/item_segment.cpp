@@ -116,7 +116,9 @@ void ItemSegment::find_blocks() {
   for (std::int64_t first = 0; codes != nullptr && first < n; first += kTileItems) {
     const auto [smallest, largest] = std::minmax_element(norms + first, norms + std::min(n, first + kTileItems));
     const auto t = std::size_t(first / kTileItems);
-    tiles.push_back({scales[t], errors[t], norm_lower(*smallest), double(*largest)});
+    const std::size_t of_scale = GPUREC_PLANTED(int8_scale_of_first_tile) ? 0 : t;
+    tiles.push_back({scales[of_scale], errors[t], norm_lower(*smallest), double(*largest)});
+    if (GPUREC_PLANTED(int8_tile_norm_smallest)) tiles.back().largest = double(*smallest);
   }
 }
 

@@ -66,7 +66,9 @@ std::shared_ptr<const ItemSegment> ItemTable::merged(std::size_t first_part, con
     const Part& part = parts_[i];
     for (std::int64_t at = 0; at < part.segment->n; at += kPanelItems) {
       std::uint32_t lanes = (1u << std::min<std::int64_t>(kPanelItems, part.segment->n - at)) - 1;
-      if (part.dead != nullptr) lanes &= ~std::uint32_t((*part.dead)[std::size_t(at / 64)] >> (at % 64));
+      if (part.dead != nullptr && !GPUREC_PLANTED(index_merge_revives)) {
+        lanes &= ~std::uint32_t((*part.dead)[std::size_t(at / 64)] >> (at % 64));
+      }
       panels.push_back({part.segment.get(), at, lanes, std::int64_t(rows.size())});
       for (; lanes != 0; lanes &= lanes - 1) rows.push_back(part.segment->row_of[at + __builtin_ctz(lanes)]);
     }
@@ -134,7 +136,7 @@ std::shared_ptr<const ItemTable> ItemTable::with_items(MatrixView<const float> r
     if (before == kNowhere) {
       ++table->n_active_;
     } else {
-      table->kill(before, owned_dead);
+      if (!GPUREC_PLANTED(index_update_keeps_old)) table->kill(before, owned_dead);
     }
   }
   if (rows.rows > 0) {

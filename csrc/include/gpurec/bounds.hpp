@@ -195,6 +195,7 @@ class Float32Bound : public QueryBound {
 // |x - s c| from a sum of the d squares (x[i] - s c[i])^2 in the order of dot64, rounded to the safe side: each
 // product is exact, the difference, its square and the sum are rounded.
 inline double error_norm_upper(double squares, std::int64_t d) {
+  if (GPUREC_PLANTED(int8_error_norm_nearest)) return std::sqrt(squares);
   return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 16) * kHalfUlp64));
 }
 
@@ -210,7 +211,10 @@ struct TileBounds {
 // Scales outside of this range would let float32 over- or underflow in the scan's own arithmetic.
 constexpr float kSmallestScale = 0x1p-40f;
 constexpr float kLargestScale = 0x1p40f;
-inline bool can_be_scale(float scale) { return scale >= kSmallestScale && scale <= kLargestScale; }
+inline bool can_be_scale(float scale) {
+  if (GPUREC_PLANTED(int8_scale_guard_dropped)) return scale > 0.0f;
+  return scale >= kSmallestScale && scale <= kLargestScale;
+}
 
 // The bound for an int8 scan: with the query t b + r and an item s c + p, where b and c are codes, the integer I = b.c
 // is exact, and |q.x - t s I| <= |t b| |p| + |r| |x|. A scan value is fl(fl(fl(I) fl(t s)) - shift), for a dot with
@@ -234,10 +238,14 @@ class Int8Bound : public QueryBound {
 
   double slack(const TileBounds& tile) const {
     const double dot = (length_ * tile.error + error_ * tile.largest) * (1.0 + 0x1p-50);
-    const double roundings = 0x1p-22 * length_ * (tile.largest + tile.error);
-    if (!euclidean_) return next_up(dot + roundings + dot_rounding(tile.largest));
+    double roundings = 0x1p-22 * length_ * (tile.largest + tile.error);
+    if (GPUREC_PLANTED(int8_scan_roundings_dropped)) roundings = 0.0;
+    if (!euclidean_ || GPUREC_PLANTED(int8_distance_as_dot)) {
+      return next_up(dot + roundings + dot_rounding(tile.largest));
+    }
     const double squares = tile.largest * tile.largest;
-    const double between = 0.5 * (squares - tile.smallest * tile.smallest) * (1.0 + 0x1p-50);
+    double between = 0.5 * (squares - tile.smallest * tile.smallest) * (1.0 + 0x1p-50);
+    if (GPUREC_PLANTED(int8_between_dropped)) between = 0.0;
     return next_up(2.0 * (dot + roundings) + between + 0x1p-22 * squares + distance_rounding(tile.largest));
   }
 
@@ -254,7 +262,8 @@ class Int8Bound : public QueryBound {
   float error_per_norm() const { return round_up32(next_up(error_ + dot_rounding(1.0))); }
   float start_shift(const TileBounds& tile) const {
     if (!euclidean_) return 0.0f;
-    const double squares = 0.5 * tile.smallest * tile.smallest;
+    const double nearest = GPUREC_PLANTED(int8_start_shift_of_largest) ? tile.largest : tile.smallest;
+    const double squares = 0.5 * nearest * nearest;
     return round_down32(next_down(squares * (1.0 - 0x1p-50) - 2.0 * distance_factor() * tile.largest * tile.largest));
   }
 

@@ -11,6 +11,9 @@
 
 namespace gpurec {
 
+// Whether a dot of so many codes stays within int32, whatever the start of its sum.
+inline bool fits_in_codes(std::int64_t d) { return d <= kMostGroups * kGroup || GPUREC_PLANTED(int8_wide_rows_coded); }
+
 // The scale for values of at most that size, 1 where all are zero.
 inline float scale_for(float largest) {
   if (largest == 0.0f) return 1.0f;
@@ -33,7 +36,8 @@ inline int code_of(float x, float scale) {
 template <class Code>
 double quantisation_error(const float* x, std::int64_t d, float scale, Code code) {
   const double squares = lane_sum(d, [=](std::int64_t i) {
-    const double difference = double(x[i]) - double(scale) * code(i);
+    const bool rounded = GPUREC_PLANTED(int8_error_float32);
+    const double difference = rounded ? double(x[i] - scale * float(code(i))) : double(x[i]) - double(scale) * code(i);
     return difference * difference;
   });
   return error_norm_upper(squares, d);
@@ -55,7 +59,7 @@ struct QueryCodes {
 // `codes` has room for d components, rounded up to whole groups.
 inline QueryCodes quantise_query(const float* q, std::int64_t d, std::int8_t* codes) {
   QueryCodes result;
-  if (d > kMostGroups * kGroup) return result;
+  if (!fits_in_codes(d)) return result;
   result.scale = scale_for(largest_of(q, d));
   if (result.scale == 0.0f) return result;
   std::int64_t squares = 0;
@@ -65,8 +69,9 @@ inline QueryCodes quantise_query(const float* q, std::int64_t d, std::int8_t* co
     result.sum += code;
     squares += code * code;
   }
-  for (std::int64_t i = d; i % kGroup != 0; ++i) codes[i] = 0;
+  for (std::int64_t i = d; i % kGroup != 0; ++i) codes[i] = GPUREC_PLANTED(int8_query_padding_left) ? codes[0] : 0;
   result.length = next_up(double(result.scale) * std::sqrt(double(squares)) * (1.0 + 0x1p-50));
+  if (GPUREC_PLANTED(int8_length_nearest)) result.length = double(result.scale) * std::sqrt(double(squares));
   result.error = quantisation_error(q, d, result.scale, [=](std::int64_t i) { return double(codes[i]); });
   return result;
 }
@@ -77,7 +82,7 @@ inline void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint
                           float* error) {
   const std::int64_t n_groups = (d + kGroup - 1) / kGroup;
   for (std::int64_t c = 0; c < n_groups * kGroup * kTileItems; ++c) codes[c] = 128;
-  *scale = d > kMostGroups * kGroup ? 0.0f : scale_for(largest_of(x, n_items * d));
+  *scale = fits_in_codes(d) ? scale_for(largest_of(x, n_items * d)) : 0.0f;
   *error = 0.0f;
   if (*scale == 0.0f) return;
   for (int j = 0; j < n_items; ++j) {
@@ -90,7 +95,7 @@ inline void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint
     const double e = quantisation_error(item, d, s, [=](std::int64_t i) {
       return double(int(of_item[i / kGroup * (kTileItems * kGroup) + i % kGroup]) - 128);
     });
-    *error = std::fmax(*error, round_up32(e));
+    *error = GPUREC_PLANTED(int8_tile_error_of_last) ? round_up32(e) : std::fmax(*error, round_up32(e));
   }
 }
 
