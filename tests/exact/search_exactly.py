@@ -34,7 +34,7 @@ from conformance.cases.living_inputs import make_items, random_filters
 from conformance.cases.living_model import LivingModel
 from conformance.cases.tables import TABLES
 
-PRECISIONS = ("int8", "fp32", "auto")
+PRECISIONS = ("int8", "bf16", "fp32", "auto")
 CHANGES = ("append", "update", "remove", "compact", "load", "map")
 VERSIONS = 3  # of a round's index
 SEARCHES = 8  # batches for each of them
@@ -113,7 +113,8 @@ def change(rng: np.random.Generator, model: LivingModel, members: list[Member], 
         rows = rng.permutation(model.n_rows)[: int(rng.choice([1, 30, 200]))]
         items = make_items(rng, str(rng.choice(ITEM_KINDS)), len(rows), model.d, None)
         if rng.random() < 0.6:  # of the kind, some beyond what their tiles' scales were made for
-            items = like[rng.integers(0, len(like), len(rows))] * np.float32(rng.choice([1, 1, 0.5, 16]))
+            with np.errstate(over="ignore"):
+                items = like[rng.integers(0, len(like), len(rows))] * np.float32(rng.choice([1, 1, 0.5, 16]))
         items = np.nan_to_num(items)
         model.update(rows, items)
         for member in members:
