@@ -85,11 +85,11 @@ def markdown(result: dict[str, Any]) -> str:
             f"{where_measured(result['machine'])} {rounds_text(result['rounds'])}",
             f"gowalla: {result['n_users']:,} users, {result['n_items']:,} items, {result['seen']:,} seen "
             f"pairs excluded; {result['d']} factors of {result['model']} (recipe: "
-            "`bench/harness/data/gowalla.py`). gpurec: `ItemIndex.search(user_factors, 20, "
-            "exclude=user_items)`. implicit: `recommend(users, user_items[users], N=20)`, in batches of the "
-            "size that was fastest, with BLAS threads and without (`-1t`). Both use all cores and are handed "
-            "a CSR matrix; building is not counted. Every answer of gpurec is that of the reference backend, "
-            "bit for bit.",
+            "`bench/harness/data/gowalla.py`). gpurec: `ItemIndex.search_all(user_factors, 20, "
+            "exclude=user_items)`, its blocks put together. implicit: `recommend(users, user_items[users], "
+            "N=20)`, in batches of the size that was fastest, with BLAS threads and without (`-1t`). Both "
+            "use all cores and are handed a CSR matrix; building is not counted. Every answer of gpurec is "
+            "that of the reference backend, bit for bit.",
             table(["contender", "setting", "ms", *(f"{own} / it" for own in _OWN)], rows),
             "Versions: " + ", ".join(f"{name} {v}" for name, v in result["versions"].items()) + ".\n",
         ]

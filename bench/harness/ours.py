@@ -19,6 +19,9 @@ __all__ = [
     "Setting",
 ]
 
+# So many queries are everyone's, and are asked block by block.
+_EVERYONE = 10_000
+
 Setting = dict[str, Any]
 Found = tuple[np.ndarray, np.ndarray]
 
@@ -75,8 +78,14 @@ class Gpurec(Contender):
     def search(self, queries: np.ndarray, k: int) -> Found:
         return self._search(queries, k)
 
-    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix) -> Found:
-        return self._search(queries, k, exclude=seen)
+    def settings(self, n_queries: int, job: str) -> list[Setting]:
+        return [{"batch": "auto"} if job == "exclude" and n_queries >= _EVERYONE else {}]
+
+    def exclude(self, queries: np.ndarray, k: int, seen: csr_matrix, batch: str | None = None) -> Found:
+        if batch is None:
+            return self._search(queries, k, exclude=seen)
+        parts = [found for _, found in self.index.search_all(queries, k, exclude=seen, batch=batch)]
+        return np.concatenate([part.rows for part in parts]), np.concatenate([part.scores for part in parts])
 
     def allow_rows(self, queries: np.ndarray, k: int, rows: np.ndarray) -> Found:
         return self._search(queries, k, allow=rows)
