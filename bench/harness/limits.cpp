@@ -206,16 +206,17 @@ double limits_multiply_add(int n_threads, double seconds) {
   return rate(n_threads, seconds, [=](int) { return wide ? multiply_add_avx512() : multiply_add_avx2(); });
 }
 
-// Multiply-adds of bytes per second, by the instructions that the int8 tile of an ISA has; 0 where they are missing.
+// Multiply-adds of bytes per second, by the instructions of the int8 tile that an ISA has (csrc/cpu/dispatch.cpp tells
+// which); 0 where they are missing.
 double limits_multiply_add_i8(const char* isa, int n_threads, double seconds) {
   const std::string name = isa;
-  if (name == "avx512vnni" && __builtin_cpu_supports("avx512vnni")) {
+  if ((name == "avx512vnni" || name == "avx512bf16") && __builtin_cpu_supports("avx512vnni")) {
     return rate(n_threads, seconds, [](int) { return multiply_add_i8_avx512vnni(); });
   }
   if (name == "avxvnni" && __builtin_cpu_supports("avxvnni")) {
     return rate(n_threads, seconds, [](int) { return multiply_add_i8_avxvnni(); });
   }
-  if (name == "avx2" && __builtin_cpu_supports("avx2")) {
+  if ((name == "avx2" || name == "avx512") && __builtin_cpu_supports("avx2")) {
     return rate(n_threads, seconds, [](int) { return multiply_add_i8_avx2(); });
   }
   return 0.0;

@@ -86,11 +86,20 @@ class Limits:
         return max(self._library.limits_multiply_add(self._n_threads, _SLICE_SECONDS) for _ in range(_SLICES))
 
     def multiply_adds_i8(self, isa: str) -> float:
-        """Multiply-adds of bytes per second out of registers, by the instructions of an ISA's int8 tile."""
-        return max(
+        """Multiply-adds of bytes per second out of registers, by the instructions of an ISA's int8 tile.
+
+        Raises
+        ------
+        RuntimeError
+            If the limits know none of that ISA, or the processor lacks them.
+        """
+        rate = max(
             self._library.limits_multiply_add_i8(isa.encode(), self._n_threads, _SLICE_SECONDS)
             for _ in range(_SLICES)
         )
+        if rate == 0:
+            raise RuntimeError(f"[limits] expected an ISA with known int8 instructions, got {isa}")
+        return rate
 
     def read_rate(self) -> float:
         """Bytes per second of reading the array again and again."""

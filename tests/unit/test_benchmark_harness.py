@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 
 import gpurec
+from gpurec.backends.cpu import available_isas
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 
 from harness.data.kinds import KINDS, Items
+from harness.limits import Limits
 from harness.team import agreement
 
 DRAWN = [kind for kind in KINDS if not kind.startswith("gowalla")]
@@ -64,3 +68,17 @@ def test_equal_scores_stand_for_one_another_and_nothing_else_does() -> None:
 def test_examples_of_the_harness_run(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"harness.{module}"))
     assert result.attempted > 0 and result.failed == 0
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or shutil.which("g++") is None, reason="needs g++ on x86-64"
+)
+def test_the_limits_know_the_int8_tile_of_each_isa() -> None:
+    limits = Limits(1 << 20, n_threads=1)
+    for isa in available_isas():
+        if isa != "serial":
+            assert limits.multiply_adds_i8(isa) > 0
+    with pytest.raises(
+        RuntimeError, match=r"^\[limits\] expected an ISA with known int8 instructions, got x"
+    ):
+        limits.multiply_adds_i8("x")
