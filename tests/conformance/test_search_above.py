@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import gpurec
+from gpurec.backends import cpu
 from gpurec.backends.reference import canonical_scores, prepare_rows
 
 from .cases import KINDS, SearchCase, numbers_of, search_case
-from .members import MEMBERS, assert_same_bits, chunks, member_backend
+from .members import ISAS, MEMBERS, assert_same_bits, chunks, member_backend
 
+PRECISIONS = {"int8", "fp32", "bf16"}
 METRICS = ("dot", "cosine", "pearson", "euclidean")
 Ranked = list[tuple[np.ndarray, np.ndarray]]
 
@@ -189,3 +191,37 @@ def test_wrong_arguments_are_named(arguments, error, words, member):
     index = gpurec.ItemIndex([[1.0], [3.0], [2.0]], backend=member_backend(member))
     with pytest.raises(error, match=rf"\[search_above\].*{words}"):
         index.search_above(**{"queries": [[1.0]], **arguments})
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_threshold_is_no_deep_search(isa, monkeypatch):
+    """Where the arithmetic is chosen, it is that of a search for few, unless everything is asked for."""
+    used: list[str] = []
+
+    class Watched:
+        def __getattr__(self, name):
+            call = getattr(native, name)
+            if name not in ("search", "search_above"):
+                return call
+
+            def watched(*arguments):
+                (precision,) = PRECISIONS.intersection(a for a in arguments if isinstance(a, str))
+                used.append(precision)
+                return call(*arguments)
+
+            return watched
+
+    native = cpu.native
+    rng = np.random.default_rng(1)
+    items, queries = (rng.standard_normal((n, 8), dtype=np.float32) for n in (500, 3))
+    with gpurec.use_backend(cpu.CpuBackend(isa=isa)):
+        index = gpurec.ItemIndex(items)
+        monkeypatch.setattr(cpu, "native", Watched())
+        index.search(queries, 1)
+        index.search(queries, 500)
+        index.search_above(queries, 0.0)
+        index.search_above(queries, 0.0, max_results=400)
+        index.search_above(queries, -np.inf)
+    few, deep, *above = used
+    assert few == ("fp32" if isa == "avx512" else "int8") and deep == "fp32"
+    assert above == [few, few, deep]

@@ -162,6 +162,8 @@ class CpuBackend:
         filters: Filters,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         table, filters = self._restricted(index.table, filters, len(queries))
+        # What rules items out is known from the start: however many may be found, it is no deep search.
+        places = 1 if threshold > -np.inf else k
         try:
             return native.search_above(
                 table,
@@ -170,7 +172,7 @@ class CpuBackend:
                 k,
                 most,
                 *_permits(filters),
-                index.arithmetic(k),
+                index.arithmetic(places),
                 self.isa,
                 self.n_threads,
             )
