@@ -35,7 +35,7 @@ FEWEST_DEFECTS = 70
 # These meet most defects and do so within seconds, so that a run that finds one ends soon.
 FIRST = ("test_score_top_k.py", "test_item_index.py", "test_int8_index.py")
 SECONDS = 600  # for one run of the sample; one that takes longer hangs
-ENOUGH = 3  # failures after which a run ends: the defect is found, mostly on every instruction set of the sample
+ENOUGH = 3  # failures after which a run ends: the defect is found, mostly on every native member
 
 
 @dataclass
