@@ -38,10 +38,9 @@ def test_blocks_are_one_search(numbers, member):
             index = gpurec.ItemIndex(case.items, metric=case.metric)
             filters = {name: given for name, given in case.filters.items() if name != "hint"}
             for batch in (1, 7, "auto"):
-                queries = np.atleast_2d(case.queries)  # one query as a vector is for `search`
-                blocks = list(index.search_all(queries, case.k, **filters, batch=batch))
-                if not case.n_queries:
-                    assert not blocks
+                blocks = list(index.search_all(case.queries, case.k, **filters, batch=batch))
+                if case.n_queries == 0:
+                    assert blocks == []
                     continue
                 got = joined(blocks)
                 assert_same_answer(got, expected_answer(number), f"{member}, batch {batch}: {case}")
@@ -219,7 +218,11 @@ def test_a_block_stays_within_its_bytes():
     ("arguments", "error", "text"),
     [
         ({"queries": 5}, TypeError, "expected queries that have a length and can be sliced, got int"),
-        ({"queries": np.zeros(3)}, ValueError, r"expected queries of shape \(n, d\), got 1 dimensions"),
+        (
+            {"queries": np.zeros((3, 1, 2))},
+            ValueError,
+            r"expected queries of shape \(n, d\), got 3 dimensions",
+        ),
         ({"k": 0}, ValueError, "expected k >= 1, got 0"),
         ({"batch": 0}, ValueError, "expected batch of 1 or more, got 0"),
         ({"batch": True}, TypeError, "expected batch as an integer or 'auto', got True"),

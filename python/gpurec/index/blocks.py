@@ -6,9 +6,10 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
+from ..arrays import as_numpy, is_foreign
 from ..ops.filter_blocks import FilterBlocks, n_entries
 
-__all__ = ["BLOCK_BYTES", "QueryBlocks", "as_batch", "n_queries_of", "queries_at_once", "query_bytes"]
+__all__ = ["BLOCK_BYTES", "QueryBlocks", "as_batch", "as_sliceable", "queries_at_once", "query_bytes"]
 
 # What a block may take with batch="auto": its queries, filters, lists of candidates and answer.
 BLOCK_BYTES = 64 << 20
@@ -37,19 +38,20 @@ class QueryBlocks:
     """
 
     def __init__(self, n_queries: int, filters: FilterBlocks, batch: int | None, query_bytes: int) -> None:
-        self._n_queries, self._filters = n_queries, filters
+        self.n_queries = n_queries
+        self._filters = filters
         self._batch, self._query_bytes = batch, query_bytes
 
     def __iter__(self) -> Iterator[tuple[slice, dict[str, Any]]]:
         first = 0
-        while first < self._n_queries:
+        while first < self.n_queries:
             block = self._block_at(first)
             yield block
             first = block[0].stop
 
     def _block_at(self, first: int) -> tuple[slice, dict[str, Any]]:
         most = self._batch or queries_at_once(self._query_bytes)
-        n = min(most, self._n_queries - first)
+        n = min(most, self.n_queries - first)
         while True:
             queries = slice(first, first + n)
             cut = self._filters.cut(queries)
@@ -95,12 +97,19 @@ def as_batch(batch: Any, op: str) -> int | None:
     return batch
 
 
-def n_queries_of(queries: Any, op: str) -> int:
-    """Number of rows of something that can be sliced by rows."""
-    if not hasattr(queries, "__len__") or not hasattr(queries, "__getitem__"):
+def as_sliceable(queries: Any, op: str) -> tuple[Any, int]:
+    """Queries that can be sliced by rows, and how many they are; an array that cannot is read as NumPy's."""
+    if is_foreign(queries) and not hasattr(queries, "__getitem__"):
+        queries = as_numpy(queries, "queries", op)
+    shape = getattr(queries, "shape", None)
+    if not hasattr(queries, "__getitem__") or (shape is None and not hasattr(queries, "__len__")):
         raise TypeError(
             f"[{op}] expected queries that have a length and can be sliced, got {type(queries).__name__}"
         )
-    if getattr(queries, "ndim", 2) != 2:
-        raise ValueError(f"[{op}] expected queries of shape (n, d), got {queries.ndim} dimensions")
-    return len(queries)
+    if shape is None:
+        return queries, len(queries)
+    if len(shape) == 1:  # one query
+        return queries[None, ...] if is_foreign(queries) else as_numpy(queries, "queries", op)[None, :], 1
+    if len(shape) != 2:
+        raise ValueError(f"[{op}] expected queries of shape (n, d), got {len(shape)} dimensions")
+    return queries, int(shape[0])

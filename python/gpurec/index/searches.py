@@ -16,7 +16,7 @@ from ..ops.arguments import as_k, as_matrix, as_threshold, check_finite, check_r
 from ..ops.filter_blocks import FilterBlocks
 from ..ops.filters import as_filters, as_hint
 from ..types import Matches, TopK
-from .blocks import QueryBlocks, as_batch, n_queries_of, query_bytes
+from .blocks import QueryBlocks, as_batch, as_sliceable, query_bytes
 from .explanation import SearchExplanation
 from .state import IndexState
 from .versions import IndexVersion
@@ -193,7 +193,7 @@ class IndexSearches(IndexState):
 
         Parameters
         ----------
-        queries : shape (n_queries, d)
+        queries : shape (n_queries, d) or, as an array, (d,)
             An array, a `numpy.memmap`, or anything with a length that can be sliced by rows, such as a data
             set of h5py: only a block of it is read at a time.
         k : int
@@ -235,7 +235,7 @@ class IndexSearches(IndexState):
         """
         op = "search_all"
         now = self._now
-        n = n_queries_of(queries, op)
+        queries, n = as_sliceable(queries, op)
         k, size = as_k(k, op), as_batch(batch, op)
         check_result_size(min(n, size or 1), k, op)
         if progress is not None and not callable(progress):
@@ -257,7 +257,7 @@ class IndexSearches(IndexState):
         for block, cut in blocks:
             answer = self._search_block(now, queries, k, block, filters, cut)
             if progress is not None:
-                progress(block.stop, len(queries))
+                progress(block.stop, blocks.n_queries)
             yield block.start, answer
 
     @strict_floats()  # here, so that no setting of the thread is changed while the caller has a block
@@ -271,7 +271,8 @@ class IndexSearches(IndexState):
         cut: dict[str, Any],
     ) -> TopK:
         op, n = "search_all", block.stop - block.start
-        asked = queries[block]
+        # The array API's standard wants an index for every dimension; lists and files take one alone.
+        asked = queries[block, ...] if hasattr(queries, "__array_namespace__") else queries[block]
         q = as_matrix(asked, "queries", op, finite=False, n_columns=now.index.d - now.boosted)
         if len(q) != n:
             raise ValueError(f"[{op}] expected queries of shape (n, d), got a slice of {n} that has {len(q)}")
