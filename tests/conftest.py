@@ -9,6 +9,9 @@ import pytest
 
 from gpurec import config
 
+# A search's precision is chosen by the costs that are stated, whatever the machine; children inherit it.
+os.environ["GPUREC_CALIBRATION"] = "off"
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:

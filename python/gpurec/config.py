@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["LEAST_RESULT_BYTES", "data_folder", "max_result_bytes", "n_threads"]
+__all__ = [
+    "LEAST_RESULT_BYTES",
+    "cache_folder",
+    "data_folder",
+    "max_result_bytes",
+    "may_calibrate",
+    "n_threads",
+]
 
 
 def _positive_integer(name: str, default: int) -> int:
@@ -37,6 +44,20 @@ LEAST_RESULT_BYTES = 1 << 16
 def max_result_bytes() -> int:
     """Largest result that a search may allocate: `GPUREC_MAX_RESULT_BYTES`, else 8 GB; 64 KB always may."""
     return _positive_integer("GPUREC_MAX_RESULT_BYTES", 8_000_000_000)
+
+
+def cache_folder() -> Path:
+    """Folder of files that may be deleted at any time: gpurec in `XDG_CACHE_HOME`, else in ~/.cache."""
+    folder = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return (Path(folder) if folder else Path("~/.cache").expanduser()) / "gpurec"
+
+
+def may_calibrate() -> bool:
+    """Whether costs may be measured and kept in a file: not where `GPUREC_CALIBRATION` is "off"."""
+    setting = os.environ.get("GPUREC_CALIBRATION", "").strip() or "on"
+    if setting not in ("on", "off"):
+        raise ValueError(f"[config] expected GPUREC_CALIBRATION to be 'on' or 'off', got {setting!r}")
+    return setting == "on"
 
 
 def data_folder() -> Path:

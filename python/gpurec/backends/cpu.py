@@ -11,6 +11,7 @@ from .._native import cpu as native
 from .._native import missing
 from ..errors import BackendUnavailableError
 from .base import NO_FILTERS, Filters, RowSets
+from .costs import cheapest, costs_of_machine
 from .finite import require_finite
 from .panels import PANEL_ITEMS
 from .report import SearchReport
@@ -31,8 +32,8 @@ _QUERIES_PER_SET = 8
 _WORTH_THREADS = 1 << 17
 # Where a float32 scan is quicker than one in int8: AVX-512 without integer dots.
 _QUICKER_IN_FLOAT32 = ("avx512",)
-# A search for more than one item in so many leaves too much between the bounds of int8.
-_ITEMS_PER_PLACE = 128
+# Searches of an index whose precision is remembered.
+_MOST_CHOICES = 64
 _NO_PERMITS: tuple[Any, Any, list[Any]] = (None, None, [])
 
 
@@ -172,7 +173,7 @@ class CpuBackend:
                 k,
                 most,
                 *_permits(filters),
-                index.arithmetic(places),
+                index.arithmetic(len(queries), places),
                 self.isa,
                 self.n_threads,
             )
@@ -228,7 +229,7 @@ class CpuBackend:
             k,
             *permits,
             None if hint is None else _parts(hint),
-            index.arithmetic(k),
+            index.arithmetic(len(queries), k),
             report is not None,
             self.isa,
             n_threads,
@@ -302,13 +303,26 @@ class CpuIndex:
         self.precision = precision
         self.d: int = table.d  # components of an item
         self._backend = backend
+        self._choices: dict[tuple[int, int], str] = {}  # a search of a few us has no time to choose anew
 
-    def arithmetic(self, k: int) -> str:
-        """What a search for k items scans in."""
-        if self.precision == "bf16":
-            return "bf16"  # float32 where the ISA has no such arithmetic
-        deep = self.precision == "auto" and k * _ITEMS_PER_PLACE > self.table.n_active
-        return "int8" if self.table.with_codes and not deep else "fp32"
+    def arithmetic(self, n_queries: int, k: int) -> str:
+        """What a search for the best k scans in."""
+        if self.precision != "auto":
+            return self.precision  # float32 where table or ISA have no such arithmetic
+        if not self.table.with_codes:
+            return "fp32"
+        chosen = self._choices.get((n_queries, k))
+        if chosen is None:
+            chosen = self._cheapest(n_queries, k)
+            if len(self._choices) >= _MOST_CHOICES:
+                self._choices.clear()
+            self._choices[n_queries, k] = chosen
+        return chosen
+
+    def _cheapest(self, n_queries: int, k: int) -> str:
+        n_items, isa = self.table.n_active, self._backend.isa
+        costs = costs_of_machine(isa, n_queries * n_items * self.d)
+        return cheapest(costs, n_items, self.d, n_queries, k)
 
     @property
     def n_bytes(self) -> int:

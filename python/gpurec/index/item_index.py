@@ -35,8 +35,8 @@ class ItemIndex(IndexChanges, IndexSearches):
     boost : array, shape (n_items,), optional
         Added to every score of an item, after preparation; not with "euclidean".
     precision : {"auto", "int8", "bf16", "fp32"}
-        Arithmetic of the scan: changes speed and memory, no answer. "auto" is "int8" where that is quicker;
-        "bf16" is "fp32" where the processor has no such arithmetic.
+        Arithmetic of the scan: changes speed and memory, no answer. "auto" takes for each search the one
+        that should be quickest here; "bf16" is "fp32" where the processor has no such arithmetic.
     on_invalid : {"raise", "drop"}
         What an item with NaN or infinity does: a ValueError that names the first such row, or it keeps its
         row and is never returned.
