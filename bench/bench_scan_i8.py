@@ -1,4 +1,4 @@
-"""The tiles of the int8 scan in the first cache, beside the instructions' own rate and the float32 tiles.
+"""Tiles of fewer bits in the first cache, beside their instructions' own rate and the float32 tiles.
 
 python bench/bench_scan_i8.py            every ISA of this processor; writes bench/results/scan_i8.{json,md}
 python bench/bench_scan_i8.py --quick    a few seconds; writes nothing
@@ -25,8 +25,8 @@ _RESULTS = Path(__file__).parent / "results"
 _ITEMS = 64
 # A figure is the best of short slices, as a limit is: other work on the machine leaves some of them alone.
 _SLICES, _SLICE_SECONDS = 10, 0.01
-# ISAs with a tile of their own; the float32 tile of the last two is one.
-_ISAS = ("avx512vnni", "avxvnni", "avx2")
+# ISAs with a tile of their own, the first in bfloat16; float32 tiles differ by the width of vectors alone.
+_ISAS = ("avx512bf16", "avx512vnni", "avxvnni", "avx2")
 
 
 def measure(d: int, n_queries: int, isas: list[str], limits: Limits, n_rounds: int) -> dict[str, Any]:
@@ -44,6 +44,9 @@ def measure(d: int, n_queries: int, isas: list[str], limits: Limits, n_rounds: i
         tile = partial(native.scan_tile_i8_seconds, queries, start, codes)
         float_tile = partial(native.scan_tile_f32_seconds, floats, panels)
         turns[f"{isa} instructions"] = partial(limits.multiply_adds_i8, isa)
+        if isa == "avx512bf16":
+            tile = partial(native.scan_tile_bf16_seconds, floats, panels)
+            turns[f"{isa} instructions"] = limits.multiply_adds_bf16
         turns[isa] = partial(_rate, tile, isa, products)
         turns[f"{isa} float32"] = partial(_rate, float_tile, isa, products)
     rates = take_turns(turns, n_rounds, pause=0)
@@ -76,7 +79,7 @@ def markdown(result: dict[str, Any]) -> str:
                 ]
             )
     parts = [
-        "# Tiles of the int8 scan",
+        "# Tiles of the int8 and bfloat16 scans",
         f"{where_measured(result['machine'])} {rounds_text(result['rounds'])} Billions of multiply-adds a "
         "second on one thread, one tile again and again, no item near; beside them the instructions that the "
         "tile is made of, out of registers.",

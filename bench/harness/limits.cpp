@@ -1,4 +1,4 @@
-// What the machine can do at most: multiply-adds out of registers, in float32 and of bytes, and reading an array.
+// What the machine can do at most: multiply-adds out of registers, of float32, bfloat16 and bytes, and reading an array.
 // Built at run time by limits.py and called through ctypes. x86-64 with AVX2 or AVX-512; docs: bench/README.md.
 #include <immintrin.h>
 
@@ -53,6 +53,23 @@ __attribute__((target("avx2,fma"))) double multiply_add_avx2() {
   volatile float sink = _mm256_cvtss_f32(sum[0]);
   (void)sink;
   return 2.0 * 8 * kChains * kSteps;
+}
+
+// Of bfloat16, two to an element.
+__attribute__((target("avx512f,avx512bf16"))) double multiply_add_bf16_avx512() {
+  __m512 sum[kChains];
+  const __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f803f80), b = (__m512bh)_mm512_set1_epi32(0x3a833a83);
+#pragma GCC unroll 12
+  for (int c = 0; c < kChains; ++c) sum[c] = _mm512_set1_ps(float(c));
+  for (std::int64_t i = 0; i < kSteps; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c) sum[c] = _mm512_dpbf16_ps(sum[c], a, b);
+  }
+#pragma GCC unroll 12
+  for (int c = 1; c < kChains; ++c) sum[0] = _mm512_add_ps(sum[0], sum[c]);
+  volatile float sink = _mm512_cvtss_f32(sum[0]);
+  (void)sink;
+  return 32.0 * kChains * kSteps;
 }
 
 // Sums in vectors of integers: gcc 12 keeps an __m512i that it reads both as it is and as 16 integers twice, and spills.
@@ -220,6 +237,12 @@ double limits_multiply_add_i8(const char* isa, int n_threads, double seconds) {
     return rate(n_threads, seconds, [](int) { return multiply_add_i8_avx2(); });
   }
   return 0.0;
+}
+
+// Multiply-adds of bfloat16 per second; 0 where they are missing.
+double limits_multiply_add_bf16(int n_threads, double seconds) {
+  if (!__builtin_cpu_supports("avx512bf16")) return 0.0;
+  return rate(n_threads, seconds, [](int) { return multiply_add_bf16_avx512(); });
 }
 
 // Bytes per second that threads read together, each its own share of the array, again and again.

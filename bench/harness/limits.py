@@ -44,6 +44,8 @@ def _library() -> ctypes.CDLL:
     library.limits_multiply_add.restype = ctypes.c_double
     library.limits_multiply_add_i8.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_double]
     library.limits_multiply_add_i8.restype = ctypes.c_double
+    library.limits_multiply_add_bf16.argtypes = [ctypes.c_int, ctypes.c_double]
+    library.limits_multiply_add_bf16.restype = ctypes.c_double
     library.limits_read.argtypes = [
         ctypes.c_void_p,
         ctypes.c_size_t,
@@ -100,6 +102,12 @@ class Limits:
         if rate == 0:
             raise RuntimeError(f"[limits] expected an ISA with known int8 instructions, got {isa}")
         return rate
+
+    def multiply_adds_bf16(self) -> float:
+        """Multiply-adds of bfloat16 per second out of registers."""
+        return max(
+            self._library.limits_multiply_add_bf16(self._n_threads, _SLICE_SECONDS) for _ in range(_SLICES)
+        )
 
     def read_rate(self) -> float:
         """Bytes per second of reading the array again and again."""
