@@ -37,6 +37,8 @@ ISAS = tuple(name.removeprefix("cpu-") for name in MEMBERS if name.startswith("c
 # Ten cases of each kind in the ordinary run; .ci/full asks for 10,000.
 EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", 10 * len(KINDS)))
 CASES_PER_TEST = len(KINDS)
+# Processes that divide the cases among themselves: "1/2" takes the first of two shares.
+SHARE, N_SHARES = map(int, os.environ.get("GPUREC_CONFORMANCE_SHARE", "1/1").split("/"))
 
 # What the searches of each member did, summed over all tests that went through `member_backend`.
 COUNTS: dict[str, Counter[str]] = defaultdict(Counter)
@@ -108,8 +110,9 @@ def member_backend(member: str) -> Backend:
 
 
 def chunks(count: int = EXAMPLES) -> list[range]:
-    """Case numbers 0..count-1, a few for each test."""
-    return [range(i, min(i + CASES_PER_TEST, count)) for i in range(0, count, CASES_PER_TEST)]
+    """Case numbers 0..count-1, a few for each test; of the share where they are divided."""
+    every = [range(i, min(i + CASES_PER_TEST, count)) for i in range(0, count, CASES_PER_TEST)]
+    return every[SHARE - 1 :: N_SHARES]
 
 
 def assert_same_bits(got: np.ndarray, expected: np.ndarray, context: object) -> None:
