@@ -23,7 +23,7 @@ namespace {
 using Table = std::shared_ptr<const cpu::ItemTable>;
 
 constexpr std::pair<const char*, Precision> kPrecisions[] = {
-    {"fp32", Precision::fp32}, {"int8", Precision::int8}, {"bf16", Precision::bf16}};
+    {"fp32", Precision::fp32}, {"int8", Precision::int8}, {"bf16", Precision::bf16}, {"int4", Precision::int4}};
 
 const char* name_of(Precision precision) { return kPrecisions[std::size_t(precision)].first; }
 
@@ -51,6 +51,7 @@ py::dict report_of(const SearchReport& report) {
       {"canonical_fallbacks", &SearchStats::canonical_fallbacks},
       {"supposed", &SearchStats::supposed},
       {"rescans", &SearchStats::rescans},
+      {"scored_at_once", &SearchStats::scored_at_once},
       {"rescored", &SearchStats::rescored},
   };
   py::dict counts;

@@ -98,15 +98,29 @@ py::dict arrays_of(const Table& table) {
                                                 segment.codes, owner);
     arrays["scales"] = py::array_t<float>(n_tiles, segment.scales, owner);
     arrays["errors"] = py::array_t<float>(n_tiles, segment.errors, owner);
+    arrays["codes4"] = py::array_t<std::uint8_t>({n_tiles, segment.n_pairs(), std::int64_t(kTileItems * kGroup)},
+                                                 segment.codes4, owner);
+    arrays["scales4"] = py::array_t<float>(n_tiles, segment.scales4, owner);
+    arrays["errors4"] = py::array_t<float>(n_tiles, segment.errors4, owner);
   }
   return arrays;
 }
 
+// Codes with the scales and errors of their tiles, first of a byte, then of half a byte.
+using Codes = std::tuple<Array<std::uint8_t>, Array<float>, Array<float>>;
+
+void require_codes(const Codes& parts, std::int64_t n_tiles, std::int64_t n_groups) {
+  const auto& [codes, scales, errors] = parts;
+  require(codes.ndim() == 3 && codes.shape(0) == n_tiles && codes.shape(1) == n_groups &&
+              codes.shape(2) == kTileItems * kGroup && scales.size() == n_tiles && errors.size() == n_tiles,
+          "codes, scales and errors of as many tiles as items need");
+}
+
 // A table over arrays as arrays_of gives them, from a mapped file for example; they are kept, not copied. `items` are
-// panels, or rows where there are codes with scales and errors.
+// panels, or rows where there are codes.
 Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Array<float>& items,
                       const Array<float>& norms, const Rows32& row_of,
-                      const std::optional<std::tuple<Array<std::uint8_t>, Array<float>, Array<float>>>& int8) {
+                      const std::optional<std::pair<Codes, Codes>>& both_codes) {
   require(norms.ndim() == 1 && row_of.ndim() == 1 && norms.size() == row_of.size(), "a norm and a row an item");
   require(n_rows >= norms.size() && n_rows <= kMaxRows, "at least as many rows as items");
   const std::int64_t padded = cpu::ItemSegment::padded(norms.size());
@@ -116,24 +130,25 @@ Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Arra
   segment.items = items.data();
   segment.norms = norms.data();
   segment.row_of = row_of.data();
-  if (int8) {
-    const auto& [codes, scales, errors] = *int8;
-    const std::int64_t n_tiles = padded / kTileItems;
+  if (both_codes) {
+    const auto& [int8, int4] = *both_codes;
     require(items.ndim() == 2 && items.shape(0) == segment.n && items.shape(1) >= 1, "a row an item");
     segment.d = items.shape(1);
-    require(codes.ndim() == 3 && codes.shape(0) == n_tiles && codes.shape(1) == segment.n_groups() &&
-                codes.shape(2) == kTileItems * kGroup && scales.size() == n_tiles && errors.size() == n_tiles,
-            "codes, scales and errors of as many tiles as items need");
-    segment.codes = codes.data();
-    segment.scales = scales.data();
-    segment.errors = errors.data();
+    require_codes(int8, segment.n_tiles(), segment.n_groups());
+    require_codes(int4, segment.n_tiles(), segment.n_pairs());
+    segment.codes = std::get<0>(int8).data();
+    segment.scales = std::get<1>(int8).data();
+    segment.errors = std::get<2>(int8).data();
+    segment.codes4 = std::get<0>(int4).data();
+    segment.scales4 = std::get<1>(int4).data();
+    segment.errors4 = std::get<2>(int4).data();
   } else {
     require(items.ndim() == 3 && items.shape(2) == kPanelItems && items.shape(1) >= 1, "panels of shape (n_panels, d, 16)");
     require(items.shape(0) * kPanelItems == padded, "as many panels as items need");
     segment.d = items.shape(1);
   }
   // The last search that uses the arrays may end on a thread without the GIL.
-  auto* const kept = new py::tuple(py::make_tuple(items, norms, row_of, int8));
+  auto* const kept = new py::tuple(py::make_tuple(items, norms, row_of, both_codes));
   segment.owner = std::shared_ptr<const void>(kept, [](const void* p) {
     const py::gil_scoped_acquire gil;
     delete static_cast<const py::tuple*>(p);

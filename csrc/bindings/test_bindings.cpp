@@ -33,9 +33,9 @@ struct CodedTile {
         d(rows.cols),
         n_groups((d + kGroup - 1) / kGroup),
         codes(std::size_t(n_groups * kGroup * kTileItems)),
-        query_codes(std::size_t(n_groups * kGroup)) {
+        query_codes(std::size_t((n_groups + 1) * kGroup)) {
     require(q.size() == d && rows.rows >= 1 && rows.rows <= kTileItems, "a query and at most a tile of items");
-    quantise_tile(items.data(), int(rows.rows), d, codes.data(), &bounds.scale, &bounds.error);
+    quantise_tile<ByteCodes>(items.data(), int(rows.rows), d, codes.data(), &bounds.scale, &bounds.error);
     query = quantise_query(q.data(), d, query_codes.data());
     for (std::int64_t j = 0; j < rows.rows; ++j) {
       const float norm = stored_norm(dot64(rows.row(j), rows.row(j), d), d);
@@ -113,7 +113,7 @@ py::object int8_codes(const Array<float>& q, const Array<float>& items) {
       of_items.back().push_back(int(tile.codes[std::size_t((i / kGroup * kTileItems + j) * kGroup + i % kGroup)]) - 128);
     }
   }
-  return py::make_tuple(std::vector<int>(tile.query_codes.begin(), tile.query_codes.end()), of_items,
+  return py::make_tuple(std::vector<int>(tile.query_codes.begin(), tile.query_codes.begin() + tile.n_groups * kGroup), of_items,
                         py::make_tuple(tile.query.scale, tile.query.length, tile.query.error),
                         py::make_tuple(tile.bounds.scale, tile.bounds.error, tile.bounds.smallest, tile.bounds.largest));
 }

@@ -1,4 +1,4 @@
-// Registers what tests and benchmarks ask of the kernels of the int8 scan.
+// Registers what tests and benchmarks ask of the kernels of the integer scans.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -11,6 +11,7 @@
 #include "../cpu/dispatch.hpp"
 #include "arrays.hpp"
 #include "compute.hpp"
+#include "gpurec/codes.hpp"
 #include "seconds.hpp"
 
 namespace gpurec::bindings {
@@ -134,6 +135,40 @@ Array<float> scores_of_sums(const Array<std::int32_t>& sums, std::int32_t add, f
   return array_of(scores, kTileItems);
 }
 
+// A word of hits for each query: kernel scan_i4. queries of shape (n, 8 n_pairs), codes (n_pairs, kTileItems, 4)
+Array<std::uint64_t> scan_tile_i4(const Array<std::int8_t>& queries, const Array<std::int32_t>& start,
+                                  const Array<std::uint8_t>& codes, bool ask, const std::string& isa) {
+  require(codes.ndim() == 3 && codes.shape(1) == kTileItems && codes.shape(2) == kGroup && codes.shape(0) >= 1,
+          "codes of shape (n_pairs, 64, 4)");
+  require(queries.ndim() == 2 && queries.shape(1) == codes.shape(0) * 2 * kGroup, "queries as wide as the codes");
+  require(start.ndim() == 1 && start.size() == queries.shape(0), "a start for each query");
+  std::vector<const std::int8_t*> rows;
+  for (std::int64_t m = 0; m < queries.shape(0); ++m) rows.push_back(queries.data(m, 0));
+  Array<std::uint64_t> hits(start.size());
+  std::uint64_t* const out = hits.mutable_data();
+  const ScanTileI4 kernel = cpu::kernels(isa).scan_tile_i4;
+  const std::uint8_t* const tile = codes.data();
+  const bool any = compute([&] {
+    return kernel(rows.data(), start.data(), int(rows.size()), tile, codes.shape(0), out, ask ? tile : nullptr);
+  });
+  require(any == std::any_of(out, out + rows.size(), [](std::uint64_t bits) { return bits != 0; }), "to be told of hits");
+  return hits;
+}
+
+// Codes of half a byte of at most a tile of items, (64, d), with their scale and the bound of their errors.
+py::tuple half_byte_codes(const Array<float>& items) {
+  const MatrixView<const float> rows = matrix(items, "items of shape (n, d)");
+  require(rows.rows >= 1 && rows.rows <= kTileItems, "at most a tile of items");
+  std::vector<std::uint8_t> codes(std::size_t(HalfByteCodes::n_bytes(rows.cols)));
+  float scale, error;
+  quantise_tile<HalfByteCodes>(rows.data, int(rows.rows), rows.cols, codes.data(), &scale, &error);
+  Array<int> out({std::int64_t(kTileItems), rows.cols});
+  for (std::int64_t j = 0; j < kTileItems; ++j) {
+    for (std::int64_t i = 0; i < rows.cols; ++i) *out.mutable_data(j, i) = HalfByteCodes::get(codes.data(), j, i);
+  }
+  return py::make_tuple(out, scale, error);
+}
+
 }  // namespace
 
 void register_tests_i8(py::module_& m) {
@@ -142,6 +177,8 @@ void register_tests_i8(py::module_& m) {
   m.def("scan_tile_f32_seconds", &scan_tile_f32_seconds);
   m.def("start_values_i8", &start_values_i8);
   m.def("scores_of_sums", &scores_of_sums);
+  m.def("scan_tile_i4", &scan_tile_i4);
+  m.def("half_byte_codes", &half_byte_codes);
 }
 
 }  // namespace gpurec::bindings

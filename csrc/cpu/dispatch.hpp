@@ -7,6 +7,7 @@
 #include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
 #include "gpurec/scan_bf16.hpp"
+#include "gpurec/scan_i4.hpp"
 #include "gpurec/scan_i8.hpp"
 #include "gpurec/select.hpp"
 #include "gpurec/views.hpp"
@@ -33,6 +34,7 @@ struct Kernels {
   RangeOfKeys range_of_keys;
   FindTie find_tie;
   ScanTileI8 scan_tile_i8;
+  ScanTileI4 scan_tile_i4;
   StartValuesI8 start_values_i8;
   ScoresOfSums scores_of_sums;
   ScanTileBf16 scan_tile_bf16;  // null where the ISA has no such arithmetic

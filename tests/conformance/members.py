@@ -81,7 +81,7 @@ class CountingBackend:
         hint: RowSets | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         rows, scores = self._backend.score_top_k(queries, items, k, metric, filters, hint)
-        for precision in ("fp32", "int8", "bf16"):
+        for precision in ("fp32", "int8", "int4", "bf16"):
             index = self._backend.build_index(items, metric, precision=precision)
             indexed = self.search(index, queries, k, filters, hint)
             assert np.array_equal(rows, indexed[0]), (

@@ -86,7 +86,8 @@ class LivingIndex(RuleBasedStateMachine):
             given[bad, rng.integers(0, d)] = np.nan
             self.model.remove(bad)
         self.model.version = 0
-        how = {"precision": ("int8", "bf16", "fp32")[n % 3], "on_invalid": "drop" if dropped else "raise"}
+        precision = ("int8", "bf16", "fp32", "int4")[n % 4]
+        how = {"precision": precision, "on_invalid": "drop" if dropped else "raise"}
         self.index = gpurec.ItemIndex(
             given, metric=metric, ids=self.ids, boost=boost, backend=self.backend, **how
         )

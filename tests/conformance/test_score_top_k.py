@@ -18,6 +18,7 @@ SHORTCUTS = (
     "canonical_fallbacks",
     "supposed",
     "rescans",
+    "scored_at_once",
     "rescored",
 )
 

@@ -74,7 +74,7 @@ def test_answers_equal_the_reference(numbers, member):
     for number in numbers:
         case, answers = search_case(number), ranked(number)
         rng = np.random.default_rng(number)
-        precision = ("int8", "bf16", "fp32")[number % 3]
+        precision = ("int8", "bf16", "fp32", "int4")[number % 4]
         index = gpurec.ItemIndex(case.items, metric=case.metric, precision=precision, backend=backend)
         for threshold in rng.choice(thresholds(rng, answers), 2 if member == "reference" else 5):
             most = [None, 1, case.k, 100_000][rng.integers(0, 4)]

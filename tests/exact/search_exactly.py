@@ -34,7 +34,7 @@ from conformance.cases.living_inputs import make_items, random_filters
 from conformance.cases.living_model import LivingModel
 from conformance.cases.tables import TABLES
 
-PRECISIONS = ("int8", "bf16", "fp32", "auto")
+PRECISIONS = ("int8", "bf16", "fp32", "auto", "int4")
 CHANGES = ("append", "update", "remove", "compact", "load", "map")
 VERSIONS = 3  # of a round's index
 SEARCHES = 8  # batches for each of them

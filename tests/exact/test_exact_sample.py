@@ -22,7 +22,7 @@ def test_no_search_differs() -> None:
     assert int(searches) >= 6000 and differences == "0"
     for dimension, kinds in {
         "metric": ("dot", "cosine", "pearson", "euclidean"),
-        "precision": ("auto", "bf16", "fp32", "int8"),
+        "precision": ("auto", "bf16", "fp32", "int4", "int8"),
         "way": ("score_top_k", "search", "search_above"),
         "after": ("append", "build", "compact", "load", "map", "remove", "update"),
         "filter": ("allow", "deny", "exclude", "none"),

@@ -121,6 +121,15 @@ NO_CODES: dict[str, Change] = {
     "errors infinite": _set("errors", _put(1, np.inf)),
     "errors negative": _set("errors", _put(1, -1.0)),
     "no errors": _drop("errors"),
+    "codes4 too few": _set("codes4", lambda a: a[:-1]),
+    "codes4 of other components": _set("codes4", lambda a: a[:, :-1]),
+    "codes4 as int8": _set("codes4", lambda a: a.view(np.int8)),
+    "no codes4": _drop("codes4"),
+    "scales4 too few": _set("scales4", lambda a: a[:-1]),
+    "scales4 NaN": _set("scales4", _put(1, np.nan)),
+    "scales4 as float64": _set("scales4", lambda a: a.astype(np.float64)),
+    "errors4 negative": _set("errors4", _put(1, -1.0)),
+    "no errors4": _drop("errors4"),
     "items too few": _set("items", lambda a: a[:-1]),
     "items too many": _set("items", lambda a: np.concatenate([a, a])),
     "items of other components": _set("items", lambda a: np.repeat(a, 2, axis=1)),
@@ -206,7 +215,7 @@ def test_ids_of_another_length_are_refused(tmp_path, n_ids, reader):
 @pytest.mark.skipif("cpu" not in BACKENDS, reason="mapped files are for the native backend")
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-@pytest.mark.parametrize(("precision", "name"), [("fp32", "panels"), ("int8", "items"), ("int8", "codes")])
+@pytest.mark.parametrize(("precision", "name"), [("fp32", "panels"), ("int8", "items"), ("int8", "codes"), ("int4", "items"), ("int4", "codes4")])
 def test_values_that_only_the_whole_file_would_show_do_no_harm(tmp_path, precision, name, value, metric):
     """Mapped items are not read at load: nonsense in them gives wrong scores, but rows of the index."""
     rng = np.random.default_rng(8)
@@ -214,7 +223,7 @@ def test_values_that_only_the_whole_file_would_show_do_no_harm(tmp_path, precisi
     def change(tensors: Tensors, meta: dict[str, Any]) -> None:
         nonsense = tensors[name].copy()
         some = rng.random(nonsense.shape) < rng.choice([0.01, 0.5])
-        nonsense[some] = value if name != "codes" else rng.integers(0, 256, np.count_nonzero(some))
+        nonsense[some] = value if name in ("panels", "items") else rng.integers(0, 256, np.count_nonzero(some))
         tensors[name] = nonsense
 
     path = hostile(tmp_path, living_index("cpu", metric, n=3000, precision=precision), change)

@@ -89,13 +89,17 @@ def test_two_processes_map_one_index(tmp_path):
     assert [child.returncode for child in children] == [0, 0]
 
 
+CODES = {part + bits for part in ("codes", "scales", "errors") for bits in ("", "4")}
+
+
 @pytest.mark.skipif("cpu" not in BACKENDS, reason="only the native backend searches where the file is mapped")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory map of the process")
 @pytest.mark.parametrize(
     ("precision", "names"),
     [
         ("fp32", {"panels", "norms", "row_of"}),
-        ("int8", {"items", "codes", "scales", "errors", "norms", "row_of"}),
+        ("int8", {"items", "norms", "row_of", *CODES}),
+        ("int4", {"items", "norms", "row_of", *CODES}),
     ],
 )
 def test_a_mapped_index_lies_in_its_file_and_on_cache_lines(tmp_path, precision, names):
@@ -112,7 +116,7 @@ def test_a_mapped_index_lies_in_its_file_and_on_cache_lines(tmp_path, precision,
     for name, array in arrays.items():
         begin = array.ctypes.data
         assert any(low <= begin and begin + array.nbytes <= high for low, high in ranges), name
-        assert begin % 64 == 0 or name not in ("panels", "codes")
+        assert begin % 64 == 0 or name not in ("panels", "codes", "codes4")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -150,6 +150,20 @@ class Candidates {
     }
   }
 
+  // Scores the entries so far and forgets their scan values.
+  void score_list() {
+    thin();
+    score_all();
+  }
+
+  // Lets known scores raise the threshold, where there are enough new ones. True where it rose.
+  bool sharpen() {
+    if (std::int64_t(exact_.size()) < k_ + std::max<std::int64_t>(k_ / 4, 4)) return false;
+    const float before = tau_;
+    cut_exact();
+    return tau_ > before;
+  }
+
   float score(const float* item) {
     ++stats_.rescored;
     return round32(kernels_->canonical_sum(items_->metric())(query_, item, items_->d()));

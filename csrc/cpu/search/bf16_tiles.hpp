@@ -44,6 +44,8 @@ class Bf16Tiles {
     return scanned;
   }
 
+  void finish() {}
+
  private:
   void scan_tile(const ItemTable::Part& part, std::int64_t at, std::int64_t n_items, std::uint64_t live) {
     const ItemSegment& segment = *part.segment;

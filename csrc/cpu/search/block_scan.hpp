@@ -108,6 +108,7 @@ class BlockScan {
       }
       ++n_blocks_;
     }
+    tiles_.finish();
     count();
   }
 

@@ -77,6 +77,8 @@ class Float32Tiles {
     return scanned;
   }
 
+  void finish() {}
+
  private:
   const ScanInput& input_;
   AlignedFloats panels_;  // of a tile that lies row by row

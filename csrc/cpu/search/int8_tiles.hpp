@@ -1,6 +1,7 @@
 // The tiles of a block in int8 arithmetic.
 #pragma once
 #include "search/block_scan.hpp"
+#include "search/coded_queries.hpp"
 
 namespace gpurec::cpu {
 
@@ -8,34 +9,18 @@ class Int8Tiles {
  public:
   explicit Int8Tiles(const ScanInput& input) : input_(input) {}
 
-  const std::vector<Progress*>& members() const { return members_; }
+  const std::vector<Progress*>& members() const { return queries_.members; }
 
-  void clear() {
-    members_.clear();
-    queries_.clear();
-    if (!GPUREC_PLANTED(int8_threshold_stale)) below_.clear();
-    length_.clear();
-    error_.clear();
-    inverse_scale_.clear();
-    offset_.clear();
-  }
+  void clear() { queries_.clear(); }
 
   bool add(Progress& p, const ItemTable::Block&) {
-    const Int8Bound& bound = p.candidates.int8_bound();
-    members_.push_back(&p);
-    queries_.push_back(p.codes.data());
-    below_.push_back(bound.below(p.candidates.tau()));
-    length_.push_back(bound.length());
-    error_.push_back(bound.error_per_norm());
-    inverse_scale_.push_back(1.0f / bound.scale());
-    offset_.push_back(GPUREC_PLANTED(int8_offset_kept) ? 0 : -128 * p.query_codes.sum);
+    queries_.add(p, GPUREC_PLANTED(int8_offset_kept) ? 0 : 128);
     return true;
   }
 
   Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
-    const std::size_t n = members_.size();
-    if (start_.size() < n) {
-      start_.resize(n);
+    const std::size_t n = members().size();
+    if (near_.size() < n) {
       near_.resize(n);
       hits_.resize(n);
       sums_ = AlignedFloats(std::int64_t(n) * kTileItems);
@@ -55,7 +40,7 @@ class Int8Tiles {
       const TileBounds& bounds = segment.tiles[std::size_t(at / kTileItems)];
       if (bounds.scale == 0.0f) {
         if (GPUREC_PLANTED(int8_tiles_without_codes_skipped)) continue;
-        for (Progress* p : members_) input_.scan_canonically(*p, part, at, end);
+        for (Progress* p : members()) input_.scan_canonically(*p, part, at, end);
         continue;
       }
       const std::uint8_t* const next = at + kTileItems < end ? segment.codes_of(at + kTileItems) : next_block;
@@ -64,27 +49,26 @@ class Int8Tiles {
     return scanned;
   }
 
+  void finish() {}
+
  private:
   void scan_tile(const TileBounds& bounds, const ItemTable::Part& part, std::int64_t at, std::uint64_t live,
                  const std::uint8_t* next) {
     const ItemSegment& segment = *part.segment;
-    const StartTermsI8 terms = {below_.data(), length_.data(), error_.data(), inverse_scale_.data(), offset_.data()};
-    const TileTermsI8 of_tile = {bounds.error, float(bounds.largest), 1.0f / bounds.scale,
-                                 members_[0]->candidates.int8_bound().start_shift(bounds)};
-    const auto n_queries = int(members_.size());
+    const std::int32_t* const start = queries_.start_at(bounds, input_.kernels);
     auto* const sums = reinterpret_cast<std::int32_t*>(sums_.data());
-    input_.kernels.start_values_i8(terms, n_queries, of_tile, start_.data());
-    const int n_near = input_.kernels.scan_tile_i8(queries_.data(), start_.data(), n_queries, segment.codes_of(at),
-                                                   segment.n_groups(), near_.data(), hits_.data(), sums, next);
+    const int n_near =
+        input_.kernels.scan_tile_i8(queries_.codes.data(), start, queries_.size(), segment.codes_of(at),
+                                    segment.n_groups(), near_.data(), hits_.data(), sums, next);
     for (int r = 0; r < n_near; ++r) {
       std::uint64_t bits = hits_[std::size_t(r)] & live;
       if (bits == 0) continue;
       const auto m = std::size_t(near_[std::size_t(r)]);
-      Progress& p = *members_[m];
+      Progress& p = *members()[m];
       bits = input_.permitted(p, segment.row_of + at, bits);
-      if (offer(p, sums + r * kTileItems, offset_[m] - start_[m], bounds, part.base + std::uint32_t(at), bits)) {
-        const std::size_t of_query = GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m;
-        below_[of_query] = p.candidates.int8_bound().below(p.candidates.tau());
+      const std::int32_t add = queries_.offset[m] - start[m];
+      if (offer(p, sums + r * kTileItems, add, bounds, part.base + std::uint32_t(at), bits)) {
+        queries_.refresh(GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
       }
     }
   }
@@ -109,13 +93,9 @@ class Int8Tiles {
   }
 
   const ScanInput& input_;
-  std::vector<Progress*> members_;
-  std::vector<const std::int8_t*> queries_;
-  // What the start values are made of (StartTermsI8).
-  std::vector<float> below_, length_, error_, inverse_scale_;
-  std::vector<std::int32_t> offset_;
+  CodedQueries queries_;
   // Of the tile that is scanned.
-  std::vector<std::int32_t> start_, near_;
+  std::vector<std::int32_t> near_;
   std::vector<std::uint64_t> hits_;
   AlignedFloats sums_;
 };

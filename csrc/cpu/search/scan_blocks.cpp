@@ -3,6 +3,7 @@
 #include "search/bf16_tiles.hpp"
 #include "search/block_scan.hpp"
 #include "search/float32_tiles.hpp"
+#include "search/int4_tiles.hpp"
 #include "search/int8_tiles.hpp"
 
 namespace gpurec::cpu {
@@ -10,7 +11,9 @@ namespace gpurec::cpu {
 void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels, Precision precision,
                  const std::vector<Progress*>& group, Blocks blocks) {
   const ScanInput input = {table, filters, kernels, blocks.every};
-  if (precision == Precision::int8) {
+  if (precision == Precision::int4) {
+    BlockScan<Int4Tiles>(input).scan(group, blocks.first, blocks.step);
+  } else if (precision == Precision::int8) {
     BlockScan<Int8Tiles>(input).scan(group, blocks.first, blocks.step);
   } else if (precision == Precision::bf16) {
     BlockScan<Bf16Tiles>(input).scan(group, blocks.first, blocks.step);

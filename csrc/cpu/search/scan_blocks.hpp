@@ -48,7 +48,8 @@ struct Progress {
 
   // Makes what the query is scanned with; false where there is no such thing.
   bool is_ready(Precision wanted) {
-    const bool ready = wanted == Precision::int8 ? quantise() : wanted == Precision::bf16 ? round() : true;
+    const bool coded = wanted == Precision::int8 || wanted == Precision::int4;
+    const bool ready = coded ? quantise() : wanted == Precision::bf16 ? round() : true;
     precision = ready ? wanted : Precision::fp32;
     return ready;
   }
@@ -59,14 +60,14 @@ struct Progress {
   Candidates candidates;
   SharedTau* shared = nullptr;
   Precision precision = Precision::fp32;  // that it is scanned in
-  std::vector<std::int8_t> codes;  // of an int8 scan
+  std::vector<std::int8_t> codes;  // of an int8 or 4-bit scan
   QueryCodes query_codes;
   std::vector<std::uint32_t> pairs;  // of a bfloat16 scan
 
  private:
   bool quantise() {
     const std::int64_t d = candidates.items().d();
-    codes.resize(std::size_t((d + kGroup - 1) / kGroup * kGroup));
+    codes.resize(std::size_t((d + 2 * kGroup - 1) / (2 * kGroup) * (2 * kGroup)));
     query_codes = quantise_query(query, d, codes.data());
     if (query_codes.scale == 0.0f) return false;
     candidates.allow_int8(query_codes);

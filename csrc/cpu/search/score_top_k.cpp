@@ -60,9 +60,8 @@ class Search {
 
  private:
   static bool can_scan(const ItemTable& table, const Kernels& kernels, Precision precision) {
-    return precision == Precision::int8   ? table.with_codes()
-           : precision == Precision::bf16 ? kernels.scan_tile_bf16 != nullptr
-                                          : true;
+    if (precision == Precision::bf16) return kernels.scan_tile_bf16 != nullptr;
+    return precision == Precision::fp32 || table.with_codes();
   }
 
   using Group = std::deque<Progress>;
@@ -129,7 +128,9 @@ class Search {
   }
 
   Sample sample_of(std::size_t n_parts) const {
-    const double scan_cost = double(table_.d()) / (precision_ == Precision::int8 ? 4000 : 460);
+    if (precision_ == Precision::int4) return {};  // its candidates are scored at once
+    const double scan_cost =
+        double(table_.d()) / (precision_ == Precision::int8 ? 4000 : precision_ == Precision::bf16 ? 900 : 460);
     const Sample sample =
         cheapest_sample(double(table_.n_active()) / double(n_parts), double(k_) / double(n_parts), scan_cost);
     if (report_ != nullptr) report_->sample_every = sample.every;

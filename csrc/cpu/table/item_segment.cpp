@@ -18,29 +18,35 @@ struct OwnedArrays {
   AlignedFloats items;
   AlignedFloats norms;
   std::vector<std::uint32_t> row_of;
-  AlignedFloats codes;  // four to a float
-  std::vector<float> scales;
-  std::vector<float> errors;
+  struct Codes {
+    AlignedFloats bytes;  // four to a float
+    std::vector<float> scales;
+    std::vector<float> errors;
+  };
+  Codes int8, int4;
 };
 
 // Codes of all tiles from the rows.
-void make_codes(OwnedArrays& arrays, ItemSegment& segment, int n_threads) {
-  const std::int64_t n_tiles = ItemSegment::padded(segment.n) / kTileItems;
-  arrays.codes = AlignedFloats(n_tiles * segment.tile_bytes() / std::int64_t(sizeof(float)));
+template <class Codes>
+std::uint8_t* make_codes(OwnedArrays::Codes& arrays, const ItemSegment& segment, int n_threads) {
+  const std::int64_t n_tiles = segment.n_tiles(), n_bytes = Codes::n_bytes(segment.d);
+  arrays.bytes = AlignedFloats(n_tiles * n_bytes / std::int64_t(sizeof(float)));
   arrays.scales.resize(std::size_t(n_tiles));
   arrays.errors.resize(std::size_t(n_tiles));
-  auto* const codes = reinterpret_cast<std::uint8_t*>(arrays.codes.data());
+  auto* const codes = reinterpret_cast<std::uint8_t*>(arrays.bytes.data());
   constexpr std::int64_t kTilesPerTask = kRowsPerTask / kTileItems;
   parallel_for(n_threads, (n_tiles + kTilesPerTask - 1) / kTilesPerTask, [&](std::int64_t task) {
     for (std::int64_t t = task * kTilesPerTask; t < std::min(n_tiles, (task + 1) * kTilesPerTask); ++t) {
       const auto n_items = int(std::min<std::int64_t>(kTileItems, segment.n - t * kTileItems));
-      quantise_tile(segment.row(t * kTileItems), n_items, segment.d, codes + t * segment.tile_bytes(),
-                    &arrays.scales[std::size_t(t)], &arrays.errors[std::size_t(t)]);
+      quantise_tile<Codes>(segment.row(t * kTileItems), n_items, segment.d, codes + t * n_bytes,
+                           &arrays.scales[std::size_t(t)], &arrays.errors[std::size_t(t)]);
     }
   });
-  segment.codes = codes;
-  segment.scales = arrays.scales.data();
-  segment.errors = arrays.errors.data();
+  return codes;
+}
+
+bool can_be_codes(float scale, float error) {
+  return scale == 0.0f || (can_be_scale(scale) && error >= 0.0f && is_finite(error));
 }
 
 }  // namespace
@@ -86,7 +92,14 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
   segment->norms = arrays->norms.data();
   segment->row_of = arrays->row_of.data();
   segment->owner = arrays;
-  if (with_codes && n > 0) make_codes(*arrays, *segment, n_threads);
+  if (with_codes && n > 0) {
+    segment->codes = make_codes<ByteCodes>(arrays->int8, *segment, n_threads);
+    segment->scales = arrays->int8.scales.data();
+    segment->errors = arrays->int8.errors.data();
+    segment->codes4 = make_codes<HalfByteCodes>(arrays->int4, *segment, n_threads);
+    segment->scales4 = arrays->int4.scales.data();
+    segment->errors4 = arrays->int4.errors.data();
+  }
   segment->find_blocks();
   return segment;
 }
@@ -96,9 +109,10 @@ std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t
     if (arrays.row_of[i] >= n_rows) throw std::invalid_argument("[index] expected public rows below n_rows");
     if (!(arrays.norms[i] >= 0.0f)) throw std::invalid_argument("[index] expected norms of at least 0");
   }
-  for (std::int64_t t = 0; arrays.codes != nullptr && t < ItemSegment::padded(arrays.n) / kTileItems; ++t) {
-    const bool has_codes = can_be_scale(arrays.scales[t]) && arrays.errors[t] >= 0.0f && is_finite(arrays.errors[t]);
-    if (!has_codes && arrays.scales[t] != 0.0f) throw std::invalid_argument("[index] expected scales and errors of tiles");
+  for (std::int64_t t = 0; arrays.codes != nullptr && t < arrays.n_tiles(); ++t) {
+    if (!can_be_codes(arrays.scales[t], arrays.errors[t]) || !can_be_codes(arrays.scales4[t], arrays.errors4[t])) {
+      throw std::invalid_argument("[index] expected scales and errors of tiles");
+    }
   }
   auto segment = std::make_shared<ItemSegment>(std::move(arrays));
   segment->find_blocks();
@@ -113,20 +127,22 @@ void ItemSegment::find_blocks() {
     if (GPUREC_PLANTED(panel_norm_smallest)) blocks.back().largest = double(*smallest);
   }
   tiles.clear();
+  tiles4.clear();
   for (std::int64_t first = 0; codes != nullptr && first < n; first += kTileItems) {
     const auto [smallest, largest] = std::minmax_element(norms + first, norms + std::min(n, first + kTileItems));
     const auto t = std::size_t(first / kTileItems);
     const std::size_t of_scale = GPUREC_PLANTED(int8_scale_of_first_tile) ? 0 : t;
     tiles.push_back({scales[of_scale], errors[t], norm_lower(*smallest), double(*largest)});
     if (GPUREC_PLANTED(int8_tile_norm_smallest)) tiles.back().largest = double(*smallest);
+    tiles4.push_back({scales4[t], errors4[t], tiles.back().smallest, tiles.back().largest});
   }
 }
 
 std::int64_t ItemSegment::n_bytes() const {
   const std::int64_t per_item = std::int64_t(sizeof(float) + sizeof(std::uint32_t));
-  const std::int64_t of_codes = padded(n) / kTileItems * (tile_bytes() + std::int64_t(2 * sizeof(float)));
+  const std::int64_t of_codes = n_tiles() * (tile_bytes() + tile_bytes4() + std::int64_t(4 * sizeof(float)));
   return n * per_item + padded(n) * d * std::int64_t(sizeof(float)) + (codes == nullptr ? 0 : of_codes) +
-         std::int64_t(blocks.size() * sizeof(BlockNorms) + tiles.size() * sizeof(TileBounds));
+         std::int64_t(blocks.size() * sizeof(BlockNorms) + 2 * tiles.size() * sizeof(TileBounds));
 }
 
 }  // namespace gpurec::cpu

@@ -1,8 +1,11 @@
-// What a row leaves out where it is told in fewer bits, in bfloat16 or in int8 codes. Codes are -127..127, the nearest to x / scale; a
-// scale of 0 says that there are none, since the numbers are too large, too small or too many.
+// What a row leaves out where it is told in fewer bits: in bfloat16 or in codes. Int8 codes are -127..127, those of half a
+// byte -7..7, the nearest to x / scale; a scale of 0 says that there are none, since the numbers are too large, too small
+// or too many.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "gpurec/bounds.hpp"
 #include "gpurec/canonical.hpp"
@@ -15,9 +18,9 @@ namespace gpurec {
 inline bool fits_in_codes(std::int64_t d) { return d <= kMostGroups * kGroup || GPUREC_PLANTED(int8_wide_rows_coded); }
 
 // The scale for values of at most that size, 1 where all are zero.
-inline float scale_for(float largest) {
+inline float scale_for(float largest, int most_code) {
   if (largest == 0.0f) return 1.0f;
-  const float scale = largest / 127.0f;
+  const float scale = largest / float(most_code);
   return can_be_scale(scale) ? scale : 0.0f;
 }
 
@@ -27,9 +30,9 @@ inline float largest_of(const float* x, std::int64_t d) {
   return largest;
 }
 
-inline int code_of(float x, float scale) {
+inline int code_of(float x, float scale, int most_code) {
   const int code = int(std::lrint(double(x) / double(scale)));
-  return code > 127 ? 127 : code < -127 ? -127 : code;
+  return code > most_code ? most_code : code < -most_code ? -most_code : code;
 }
 
 // Upper bound of |x - scale * codes|; `code(i)` is component i's.
@@ -56,45 +59,108 @@ struct QueryCodes {
   std::int32_t sum = 0;
 };
 
-// `codes` has room for d components, rounded up to whole groups.
+// `codes` has room for d components, rounded up to whole pairs of groups.
 inline QueryCodes quantise_query(const float* q, std::int64_t d, std::int8_t* codes) {
   QueryCodes result;
   if (!fits_in_codes(d)) return result;
-  result.scale = scale_for(largest_of(q, d));
+  result.scale = scale_for(largest_of(q, d), 127);
   if (result.scale == 0.0f) return result;
   std::int64_t squares = 0;
   for (std::int64_t i = 0; i < d; ++i) {
-    const int code = code_of(q[i], result.scale);
+    const int code = code_of(q[i], result.scale, 127);
     codes[i] = std::int8_t(code);
     result.sum += code;
     squares += code * code;
   }
-  for (std::int64_t i = d; i % kGroup != 0; ++i) codes[i] = GPUREC_PLANTED(int8_query_padding_left) ? codes[0] : 0;
+  for (std::int64_t i = d; i % (2 * kGroup) != 0; ++i) codes[i] = GPUREC_PLANTED(int8_query_padding_left) ? codes[0] : 0;
   result.length = next_up(double(result.scale) * std::sqrt(double(squares)) * (1.0 + 0x1p-50));
   if (GPUREC_PLANTED(int8_length_nearest)) result.length = double(result.scale) * std::sqrt(double(squares));
   result.error = quantisation_error(q, d, result.scale, [=](std::int64_t i) { return double(codes[i]); });
   return result;
 }
 
-// Codes of one tile, offset and grouped as scan_i8.hpp wants them: item j of n_items is x[j * d]. Missing items are
-// zero. Writes the scale, 0 where there can be none, and the largest error.
-inline void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint8_t* codes, float* scale,
-                          float* error) {
-  const std::int64_t n_groups = (d + kGroup - 1) / kGroup;
-  for (std::int64_t c = 0; c < n_groups * kGroup * kTileItems; ++c) codes[c] = 128;
-  *scale = fits_in_codes(d) ? scale_for(largest_of(x, n_items * d)) : 0.0f;
+// How the codes of a tile lie in memory: of a byte as scan_i8.hpp wants them, of half a byte as scan_i4.hpp does. Both
+// are offset; a tile begins as zeros.
+struct ByteCodes {
+  static constexpr int kMost = 127;
+  static std::int64_t n_bytes(std::int64_t d) { return (d + kGroup - 1) / kGroup * kGroup * kTileItems; }
+  static constexpr std::uint8_t kZeros = 128;
+  static int get(const std::uint8_t* codes, std::int64_t j, std::int64_t i) { return codes[at(j, i)] - 128; }
+  static void put(std::uint8_t* codes, std::int64_t j, std::int64_t i, int code) {
+    codes[at(j, i)] = std::uint8_t(code + 128);
+  }
+  static std::int64_t at(std::int64_t j, std::int64_t i) { return (i / kGroup * kTileItems + j) * kGroup + i % kGroup; }
+};
+
+struct HalfByteCodes {
+  static constexpr int kMost = 7;
+  static std::int64_t n_bytes(std::int64_t d) { return (d + 2 * kGroup - 1) / (2 * kGroup) * kGroup * kTileItems; }
+  static constexpr std::uint8_t kZeros = 0x88;
+  static int get(const std::uint8_t* codes, std::int64_t j, std::int64_t i) {
+    return (codes[at(j, i)] >> shift(i) & 15) - 8;
+  }
+  static void put(std::uint8_t* codes, std::int64_t j, std::int64_t i, int code) {
+    std::uint8_t& two = codes[at(j, i)];
+    two = std::uint8_t((two & ~(15 << shift(i))) | (code + 8) << shift(i));
+  }
+  static std::int64_t at(std::int64_t j, std::int64_t i) {
+    return (i / (2 * kGroup) * kTileItems + j) * kGroup + i % kGroup;
+  }
+  static int shift(std::int64_t i) { return i / kGroup % 2 * 4; }
+};
+
+// The share of the largest value that codes of half a byte reach up to: what lies beyond is cut off, so that what lies
+// below is told apart better. The one with the least error of an item, as float32 tells; any would do.
+inline float reach_of_half_bytes(const float* x, int n_items, std::int64_t d, float largest) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to whole numbers
+  constexpr int kLanes = 8;
+  float best = 1.0f, least = std::numeric_limits<float>::infinity();
+  for (const float reach : {1.0f, 0.85f, 0.7f, 0.55f, 0.4f}) {
+    const float scale = largest * reach / HalfByteCodes::kMost, inverse = 1.0f / scale;
+    float most = 0.0f;
+    for (int j = 0; j < n_items; ++j) {
+      float squares[kLanes] = {};
+      for (std::int64_t i = 0; i < d; i += kLanes) {
+        const std::int64_t n = d - i < kLanes ? d - i : kLanes;
+        for (std::int64_t l = 0; l < n; ++l) {
+          const float value = x[j * d + i + l];
+          const float code = value * inverse;
+          const float near = code > 7.0f ? 7.0f : code < -7.0f ? -7.0f : code;
+          const float error = value - scale * ((near + kRound) - kRound);
+          squares[l] += error * error;
+        }
+      }
+      float sum = 0.0f;
+      for (const float square : squares) sum += square;
+      most = std::fmax(most, sum);
+    }
+    if (!(most < least)) continue;
+    least = most;
+    best = reach;
+  }
+  return best;
+}
+
+// Codes of one tile: item j of n_items is x[j * d]. Missing items are zero. Writes the scale, 0 where there can be none,
+// and the largest error.
+template <class Codes>
+void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint8_t* codes, float* scale, float* error) {
+  std::fill_n(codes, Codes::n_bytes(d), Codes::kZeros);
   *error = 0.0f;
+  *scale = 0.0f;
+  if (!fits_in_codes(d)) return;
+  const float largest = largest_of(x, n_items * d);
+  *scale = scale_for(largest, Codes::kMost);
+  if (Codes::kMost == HalfByteCodes::kMost && *scale != 0.0f && largest != 0.0f) {
+    const float reached = scale_for(largest * reach_of_half_bytes(x, n_items, d, largest), Codes::kMost);
+    if (reached != 0.0f) *scale = reached;
+  }
   if (*scale == 0.0f) return;
   for (int j = 0; j < n_items; ++j) {
     const float* const item = x + j * d;
-    std::uint8_t* const of_item = codes + j * kGroup;
-    for (std::int64_t i = 0; i < d; ++i) {
-      of_item[i / kGroup * (kTileItems * kGroup) + i % kGroup] = std::uint8_t(code_of(item[i], *scale) + 128);
-    }
-    const float s = *scale;
-    const double e = quantisation_error(item, d, s, [=](std::int64_t i) {
-      return double(int(of_item[i / kGroup * (kTileItems * kGroup) + i % kGroup]) - 128);
-    });
+    for (std::int64_t i = 0; i < d; ++i) Codes::put(codes, j, i, code_of(item[i], *scale, Codes::kMost));
+    const double e =
+        quantisation_error(item, d, *scale, [=](std::int64_t i) { return double(Codes::get(codes, j, i)); });
     *error = GPUREC_PLANTED(int8_tile_error_of_last) ? round_up32(e) : std::fmax(*error, round_up32(e));
   }
 }

@@ -17,7 +17,7 @@ struct FiltersView {
   const RowSetsView* hint = nullptr;    // rows to score first; never changes an answer
 };
 
-enum class Precision { fp32, int8, bf16 };
+enum class Precision { fp32, int8, bf16, int4 };
 
 // Counts of the work done for one query.
 struct SearchStats {
@@ -30,6 +30,7 @@ struct SearchStats {
   std::int64_t canonical_fallbacks = 0;  // tiles scored canonically
   std::int64_t supposed = 0;             // scans that a sample gave a threshold
   std::int64_t rescans = 0;              // scans whose threshold proved too high
+  std::int64_t scored_at_once = 0;       // items that came near in 4-bit codes
   std::int64_t rescored = 0;             // canonical scores computed for candidates
 
   void add(const SearchStats& other) {
@@ -42,6 +43,7 @@ struct SearchStats {
     canonical_fallbacks += other.canonical_fallbacks;
     supposed += other.supposed;
     rescans += other.rescans;
+    scored_at_once += other.scored_at_once;
     rescored += other.rescored;
   }
 };

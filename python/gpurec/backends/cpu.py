@@ -32,6 +32,10 @@ _QUERIES_PER_SET = 8
 _WORTH_THREADS = 1 << 17
 # Where a float32 scan is quicker than one in int8: AVX-512 without integer dots.
 _QUICKER_IN_FLOAT32 = ("avx512",)
+# One query waits for items to be read, and half the bytes of int8 are quicker although more comes near: where
+# there are so many numbers, and not more than one item in so many is asked for.
+_NUMBERS_WORTH_INT4 = 1 << 22
+_ITEMS_PER_PLACE_IN_INT4 = 4096
 # Searches of an index whose precision is remembered.
 _MOST_CHOICES = 64
 _NO_PERMITS: tuple[Any, Any, list[Any]] = (None, None, [])
@@ -134,8 +138,8 @@ class CpuBackend:
         with_codes = self._with_codes(precision)
         rows = tensors["row_of"]
         if with_codes and "codes" in tensors and len(rows) > 0:
-            int8 = (tensors["codes"], tensors["scales"], tensors["errors"])
-            table = native.table_of_arrays(metric, n_rows, tensors["items"], tensors["norms"], rows, int8)
+            codes = tuple(tuple(tensors[part + bits] for part in _PARTS_OF_CODES) for bits in ("", "4"))
+            table = native.table_of_arrays(metric, n_rows, tensors["items"], tensors["norms"], rows, codes)
         elif "items" in tensors:
             items = np.ascontiguousarray(tensors["items"])
             if len(items) != len(rows) or len(np.unique(rows)) != len(rows):
@@ -151,7 +155,7 @@ class CpuBackend:
         return CpuIndex(table, metric, self, precision)
 
     def _with_codes(self, precision: str) -> bool:
-        return precision == "int8" or (precision == "auto" and self.isa not in _QUICKER_IN_FLOAT32)
+        return precision in ("int8", "int4") or (precision == "auto" and self.isa not in _QUICKER_IN_FLOAT32)
 
     def search_above(
         self,
@@ -322,7 +326,9 @@ class CpuIndex:
     def _cheapest(self, n_queries: int, k: int) -> str:
         n_items, isa = self.table.n_active, self._backend.isa
         costs = costs_of_machine(isa, n_queries * n_items * self.d)
-        return cheapest(costs, n_items, self.d, n_queries, k)
+        chosen = cheapest(costs, n_items, self.d, n_queries, k)
+        large = n_items * self.d >= _NUMBERS_WORTH_INT4 and k * _ITEMS_PER_PLACE_IN_INT4 <= n_items
+        return "int4" if chosen == "int8" and n_queries == 1 and large else chosen
 
     @property
     def n_bytes(self) -> int:

@@ -34,9 +34,10 @@ class ItemIndex(IndexChanges, IndexSearches):
         External ids, one an item; answers then carry them.
     boost : array, shape (n_items,), optional
         Added to every score of an item, after preparation; not with "euclidean".
-    precision : {"auto", "int8", "bf16", "fp32"}
+    precision : {"auto", "int8", "int4", "bf16", "fp32"}
         Arithmetic of the scan: changes speed and memory, no answer. "auto" takes for each search the one
-        that should be quickest here; "bf16" is "fp32" where the processor has no such arithmetic.
+        that should be quickest here; "int4" is meant for one query of a large index; "bf16" is "fp32" where
+        the processor has no such arithmetic.
     on_invalid : {"raise", "drop"}
         What an item with NaN or infinity does: a ValueError that names the first such row, or it keeps its
         row and is never returned.

@@ -22,7 +22,7 @@ __all__ = [
     "check_result_size",
 ]
 
-PRECISIONS = ("auto", "int8", "bf16", "fp32")
+PRECISIONS = ("auto", "int8", "int4", "bf16", "fp32")
 _FLOAT32 = np.dtype(np.float32)
 
 

@@ -49,7 +49,7 @@ def score_top_k(
         speed, never the answer.
     metric : {"dot", "cosine", "pearson", "euclidean"}
         "euclidean" scores by the negative squared distance.
-    precision : {"auto", "int8", "bf16", "fp32"}
+    precision : {"auto", "int8", "int4", "bf16", "fp32"}
         Arithmetic of the scan. Changes the speed, never the answer; a single call is quickest in float32.
     backend : str or Backend, optional
 

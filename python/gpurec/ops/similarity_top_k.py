@@ -55,7 +55,7 @@ def similarity_top_k(
         Items that a row must not be given; every stored entry counts.
     allow, deny : optional
         As in `score_top_k`, the rows asked about being the queries.
-    precision : {"auto", "int8", "bf16", "fp32"}
+    precision : {"auto", "int8", "int4", "bf16", "fp32"}
         Arithmetic of the scan. Changes the speed, never the answer.
     backend : str or Backend, optional
         See `gpurec.backends.select`.

@@ -1,0 +1,55 @@
+// The queries that scan a block together in integers: their codes, and what start values are made of (StartTermsI8).
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "search/scan_blocks.hpp"
+
+namespace gpurec::cpu {
+
+struct CodedQueries {
+  std::vector<Progress*> members;
+  std::vector<const std::int8_t*> codes;
+  std::vector<float> below, length, error, inverse_scale;
+  std::vector<std::int32_t> offset;
+  std::vector<std::int32_t> start;  // of the tile that is scanned
+
+  void clear() {
+    members.clear();
+    codes.clear();
+    if (!GPUREC_PLANTED(int8_threshold_stale)) below.clear();
+    length.clear();
+    error.clear();
+    inverse_scale.clear();
+    offset.clear();
+  }
+
+  // `zero` is what item codes are offset by.
+  void add(Progress& p, std::int32_t zero) {
+    const Int8Bound& bound = p.candidates.int8_bound();
+    members.push_back(&p);
+    codes.push_back(p.codes.data());
+    below.push_back(bound.below(p.candidates.tau()));
+    length.push_back(bound.length());
+    error.push_back(bound.error_per_norm());
+    inverse_scale.push_back(1.0f / bound.scale());
+    offset.push_back(-zero * p.query_codes.sum);
+  }
+
+  int size() const { return int(members.size()); }
+
+  // The start values for a tile of such bounds.
+  const std::int32_t* start_at(const TileBounds& bounds, const Kernels& kernels) {
+    start.resize(members.size());
+    const StartTermsI8 terms = {below.data(), length.data(), error.data(), inverse_scale.data(), offset.data()};
+    const TileTermsI8 of_tile = {bounds.error, float(bounds.largest), 1.0f / bounds.scale,
+                                 members[0]->candidates.int8_bound().start_shift(bounds)};
+    kernels.start_values_i8(terms, size(), of_tile, start.data());
+    return start.data();
+  }
+
+  // After the threshold of a query rose.
+  void refresh(std::size_t m) { below[m] = members[m]->candidates.int8_bound().below(members[m]->candidates.tau()); }
+};
+
+}  // namespace gpurec::cpu
