@@ -24,7 +24,9 @@ def test_the_answer_is_that_of_search(numbers, member):
     with gpurec.use_backend(member_backend(member)):
         for number in numbers:
             case = search_case(number)
-            index = gpurec.ItemIndex(case.items, metric=case.metric, precision=("int8", "fp32", "int4")[number % 3])
+            index = gpurec.ItemIndex(
+                case.items, metric=case.metric, precision=("int8", "fp32", "int4")[number % 3]
+            )
             got = index.explain_search(case.queries, case.k, **case.filters)
             assert_same_answer(got.answer, expected_answer(number), f"{member}: {case}")
             found = (np.asarray(got.answer.rows) >= 0).sum(axis=1)

@@ -1,4 +1,4 @@
-"""The kernel of the 4-bit scan on every ISA, and the codes it reads: exact integer dots, errors that are bounds."""
+"""The 4-bit scan's kernel on every ISA and the codes it reads: exact integer dots, errors that are bounds."""
 
 from __future__ import annotations
 

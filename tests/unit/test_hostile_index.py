@@ -215,7 +215,10 @@ def test_ids_of_another_length_are_refused(tmp_path, n_ids, reader):
 @pytest.mark.skipif("cpu" not in BACKENDS, reason="mapped files are for the native backend")
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-@pytest.mark.parametrize(("precision", "name"), [("fp32", "panels"), ("int8", "items"), ("int8", "codes"), ("int4", "items"), ("int4", "codes4")])
+@pytest.mark.parametrize(
+    ("precision", "name"),
+    [("fp32", "panels"), ("int8", "items"), ("int8", "codes"), ("int4", "items"), ("int4", "codes4")],
+)
 def test_values_that_only_the_whole_file_would_show_do_no_harm(tmp_path, precision, name, value, metric):
     """Mapped items are not read at load: nonsense in them gives wrong scores, but rows of the index."""
     rng = np.random.default_rng(8)
@@ -223,7 +226,9 @@ def test_values_that_only_the_whole_file_would_show_do_no_harm(tmp_path, precisi
     def change(tensors: Tensors, meta: dict[str, Any]) -> None:
         nonsense = tensors[name].copy()
         some = rng.random(nonsense.shape) < rng.choice([0.01, 0.5])
-        nonsense[some] = value if name in ("panels", "items") else rng.integers(0, 256, np.count_nonzero(some))
+        nonsense[some] = (
+            value if name in ("panels", "items") else rng.integers(0, 256, np.count_nonzero(some))
+        )
         tensors[name] = nonsense
 
     path = hostile(tmp_path, living_index("cpu", metric, n=3000, precision=precision), change)

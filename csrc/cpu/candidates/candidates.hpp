@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "candidates/list_limits.hpp"
 #include "candidates/scan_list.hpp"
 #include "candidates/sort_keys.hpp"
 #include "dispatch.hpp"
@@ -36,22 +37,6 @@ class Candidates {
         full_at_(usual_limit(k, n_items, precision)) {
     query_squares_ = kernels.dot64(query, query, items.d());
     bound_ = Float32Bound(items.metric(), items.d(), query_squares_);
-  }
-
-  // The most entries of a list, eight bytes each, and as much again for known scores. A sample leaves more unsettled
-  // than a search without one: the fewer places, the wider it errs.
-  static std::int64_t list_limit(std::int64_t k, std::int64_t n_items) {
-    const std::int64_t places = std::min(k, n_items);
-    return 2 * places + std::max(2 * kRoom, std::int64_t(25 * std::sqrt(double(places))));
-  }
-
-  // Queries whose lists, n_lists each at a time and 16 bytes an entry or less, together take no more than 48 MB or
-  // 16 bytes for each place of the result.
-  static std::int64_t queries_in_memory(std::int64_t k, std::int64_t n_items, std::int64_t n_queries,
-                                        std::int64_t n_lists) {
-    const std::int64_t list_bytes = list_limit(k, n_items) * 16 * n_lists;
-    const std::int64_t most_bytes = std::max(std::int64_t(48) << 20, n_queries * std::min(k, n_items) * 16);
-    return std::max<std::int64_t>(1, most_bytes / list_bytes);
   }
 
   // From now on scan values may come from int8 arithmetic too.
@@ -95,7 +80,7 @@ class Candidates {
   // From now on the items scanned are a sample, of which the rank-th best is asked for.
   void begin_sample(std::int64_t rank) {
     sample_rank_ = rank;
-    full_at_ = std::min(limit_, 2 * rank + kRoom);
+    full_at_ = std::min(limit_, 2 * rank + kListRoom);
   }
 
   // Supposes what that one reaches, where so many were let through; about `n_expected` items will. The sample is
@@ -257,15 +242,6 @@ class Candidates {
   }
 
  private:
-  static constexpr std::int64_t kRoom = 32;
-
-  // Entries at which a list is thinned where no sample was taken. Intervals of fewer bits are wide: more entries than places
-  // stay whatever is known of the others.
-  static std::int64_t usual_limit(std::int64_t k, std::int64_t n_items, Precision precision) {
-    const std::int64_t places = std::min(k, n_items);
-    return places + (precision == Precision::fp32 ? 1 : 2) * std::max(places, kRoom);
-  }
-
   void count_ties(std::size_t first, float last) {
     for (std::size_t i = first; i < exact_.size(); ++i) stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
   }

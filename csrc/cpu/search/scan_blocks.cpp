@@ -1,10 +1,10 @@
 #include "search/scan_blocks.hpp"
 
-#include "search/bf16_tiles.hpp"
 #include "search/block_scan.hpp"
-#include "search/float32_tiles.hpp"
-#include "search/int4_tiles.hpp"
-#include "search/int8_tiles.hpp"
+#include "tiles/bf16_tiles.hpp"
+#include "tiles/float32_tiles.hpp"
+#include "tiles/int4_tiles.hpp"
+#include "tiles/int8_tiles.hpp"
 
 namespace gpurec::cpu {
 

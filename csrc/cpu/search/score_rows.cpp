@@ -263,7 +263,7 @@ bool score_top_k_of_rows(MatrixView<const float> rows, Metric metric, MatrixView
   constexpr std::int64_t kMostQueries = 1024;  // that pass over a tile and leave it in the second-level cache
   const std::int64_t n_shares = std::clamp<std::int64_t>(rows.rows / kRowsPerShare, 1, n_threads);
   const std::int64_t size =
-      std::min(kMostQueries, Candidates::queries_in_memory(k, rows.rows, queries.rows, n_shares));
+      std::min(kMostQueries, queries_in_memory(k, rows.rows, queries.rows, n_shares));
   const Rows source(rows, metric, kernels);
   for (std::int64_t first = 0; first < queries.rows; first += size) {
     const std::int64_t end = std::min(queries.rows, first + size);

@@ -85,7 +85,7 @@ class Search {
     constexpr std::int64_t kRoom = 1 << 16;  // floats of queries
     constexpr std::int64_t kMostRescored = 256 * kTileQueries;
     const std::int64_t most_scanned = std::clamp<std::int64_t>(kRoom / table_.d() / kTileQueries, 8, 86) * kTileQueries;
-    const std::int64_t room = Candidates::queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
+    const std::int64_t room = queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
     const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
     const Sample sample = sample_of(1);

@@ -7,6 +7,7 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 RowSetsParts = tuple[Rows, Rows, Rows | None]
+Codes = tuple[npt.NDArray[np.uint8], Floats, Floats]
 
 class ItemTable:
     @property
@@ -66,7 +67,7 @@ def table_of_arrays(
     panels: Floats,
     norms: Floats,
     row_of: npt.NDArray[np.uint32],
-    int8: tuple[npt.NDArray[np.uint8], Floats, Floats] | None,
+    codes: tuple[Codes, Codes] | None,
 ) -> ItemTable: ...
 def search_rows(
     items: Floats,

@@ -138,7 +138,8 @@ class CpuBackend:
         with_codes = self._with_codes(precision)
         rows = tensors["row_of"]
         if with_codes and "codes" in tensors and len(rows) > 0:
-            codes = tuple(tuple(tensors[part + bits] for part in _PARTS_OF_CODES) for bits in ("", "4"))
+            int8 = tensors["codes"], tensors["scales"], tensors["errors"]
+            codes = int8, (tensors["codes4"], tensors["scales4"], tensors["errors4"])
             table = native.table_of_arrays(metric, n_rows, tensors["items"], tensors["norms"], rows, codes)
         elif "items" in tensors:
             items = np.ascontiguousarray(tensors["items"])

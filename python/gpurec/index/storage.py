@@ -57,7 +57,11 @@ def read_index(
         row_of = artifact.tensor("row_of", np.uint32, (None,))
         if not len(row_of) <= n_rows < 2**32 - 1:
             raise ValueError(f"{len(row_of)} items in {n_rows} rows")
-        floats = [name for name in ("items", "panels", "norms", "scales", "errors", "scales4", "errors4") if name in tensors]
+        floats = [
+            name
+            for name in ("items", "panels", "norms", "scales", "errors", "scales4", "errors4")
+            if name in tensors
+        ]
         if any(tensors[name].dtype != np.float32 for name in floats):
             raise ValueError("its items are not float32")
         if any(tensors[name].dtype != np.uint8 for name in ("codes", "codes4") if name in tensors):

@@ -1,7 +1,7 @@
 // The tiles of a block in int8 arithmetic.
 #pragma once
 #include "search/block_scan.hpp"
-#include "search/coded_queries.hpp"
+#include "tiles/coded_queries.hpp"
 
 namespace gpurec::cpu {
 

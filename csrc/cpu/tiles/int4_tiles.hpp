@@ -3,8 +3,8 @@
 // first blocks, with which a threshold begins, are scanned in int8, and so are all others where too much comes near.
 #pragma once
 #include "search/block_scan.hpp"
-#include "search/coded_queries.hpp"
-#include "search/int8_tiles.hpp"
+#include "tiles/coded_queries.hpp"
+#include "tiles/int8_tiles.hpp"
 
 namespace gpurec::cpu {
 
