@@ -33,6 +33,7 @@ class Candidates {
         kernels_(&kernels),
         query_(query),
         k_(k),
+        is_coarse_(precision != Precision::fp32),
         limit_(list_limit(k, n_items)),
         full_at_(usual_limit(k, n_items, precision)) {
     query_squares_ = kernels.dot64(query, query, items.d());
@@ -271,7 +272,8 @@ class Candidates {
       list_.set_size(std::min(list_.size(), full_at_ / 2));
       return;
     }
-    thin();
+    const float kth = thin();
+    if (crowded() && is_coarse_ && sample_rank_ == 0) score_best(kth);
     if (crowded()) thin_by_intervals();
     if (crowded()) score_all();
   }
@@ -338,8 +340,16 @@ class Candidates {
       const float exact = score(item.data());
       if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, items_->row_at(position)));
     }
-    list_.set_size(0);
+    list_.take_up_aside();
     cut_exact();
+  }
+
+  // Intervals of few bits are wide beside the errors that there are: the scores of the k best scan values tell better
+  // than their lower bounds what the others can reach.
+  void score_best(float kth) {
+    list_.set_aside_below(kth);
+    score_all();
+    list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject_at(largest_slack_)));
   }
 
   std::uint64_t last_exact_key() {
@@ -360,6 +370,7 @@ class Candidates {
   const Kernels* kernels_;
   const float* query_;
   std::int64_t k_;
+  bool is_coarse_;        // intervals are wide
   std::int64_t limit_;    // the most entries of a list
   std::int64_t full_at_;  // entries at which it is thinned
   double query_squares_ = 0.0;

@@ -26,13 +26,19 @@ inline float scale_for(float largest, int most_code) {
 
 inline float largest_of(const float* x, std::int64_t d) {
   float largest = 0.0f;
-  for (std::int64_t i = 0; i < d; ++i) largest = std::fmax(largest, std::fabs(x[i]));
+  for (std::int64_t i = 0; i < d; ++i) {
+    const float size = std::fabs(x[i]);
+    largest = size > largest ? size : largest;  // rows are finite
+  }
   return largest;
 }
 
-inline int code_of(float x, float scale, int most_code) {
-  const int code = int(std::lrint(double(x) / double(scale)));
-  return code > most_code ? most_code : code < -most_code ? -most_code : code;
+// Rounded by adding and taking off 1.5 * 2^23. Which way does not matter: errors are measured.
+inline float nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
+
+inline int code_of(float x, float inverse_scale, float most_code) {
+  const float code = x * inverse_scale;
+  return int(nearest(code > most_code ? most_code : code < -most_code ? -most_code : code));
 }
 
 // Upper bound of |x - scale * codes|; `code(i)` is component i's.
@@ -65,9 +71,10 @@ inline QueryCodes quantise_query(const float* q, std::int64_t d, std::int8_t* co
   if (!fits_in_codes(d)) return result;
   result.scale = scale_for(largest_of(q, d), 127);
   if (result.scale == 0.0f) return result;
+  const float inverse = 1.0f / result.scale;
   std::int64_t squares = 0;
   for (std::int64_t i = 0; i < d; ++i) {
-    const int code = code_of(q[i], result.scale, 127);
+    const int code = code_of(q[i], inverse, 127.0f);
     codes[i] = std::int8_t(code);
     result.sum += code;
     squares += code * code;
@@ -112,7 +119,6 @@ struct HalfByteCodes {
 // The share of the largest value that codes of half a byte reach up to: what lies beyond is cut off, so that what lies
 // below is told apart better. The one with the least error of an item, as float32 tells; any would do.
 inline float reach_of_half_bytes(const float* x, int n_items, std::int64_t d, float largest) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to whole numbers
   constexpr int kLanes = 8;
   float best = 1.0f, least = std::numeric_limits<float>::infinity();
   for (const float reach : {1.0f, 0.85f, 0.7f, 0.55f, 0.4f}) {
@@ -124,9 +130,7 @@ inline float reach_of_half_bytes(const float* x, int n_items, std::int64_t d, fl
         const std::int64_t n = d - i < kLanes ? d - i : kLanes;
         for (std::int64_t l = 0; l < n; ++l) {
           const float value = x[j * d + i + l];
-          const float code = value * inverse;
-          const float near = code > 7.0f ? 7.0f : code < -7.0f ? -7.0f : code;
-          const float error = value - scale * ((near + kRound) - kRound);
+          const float error = value - scale * float(code_of(value, inverse, HalfByteCodes::kMost));
           squares[l] += error * error;
         }
       }
@@ -156,9 +160,10 @@ void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint8_t* co
     if (reached != 0.0f) *scale = reached;
   }
   if (*scale == 0.0f) return;
+  const float inverse = 1.0f / *scale;
   for (int j = 0; j < n_items; ++j) {
     const float* const item = x + j * d;
-    for (std::int64_t i = 0; i < d; ++i) Codes::put(codes, j, i, code_of(item[i], *scale, Codes::kMost));
+    for (std::int64_t i = 0; i < d; ++i) Codes::put(codes, j, i, code_of(item[i], inverse, Codes::kMost));
     const double e =
         quantisation_error(item, d, *scale, [=](std::int64_t i) { return double(Codes::get(codes, j, i)); });
     *error = GPUREC_PLANTED(int8_tile_error_of_last) ? round_up32(e) : std::fmax(*error, round_up32(e));
