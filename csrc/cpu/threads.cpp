@@ -18,8 +18,8 @@ namespace {
 struct Job {
   const std::function<void(std::int64_t)>& fn;
   std::int64_t n_tasks;
-  int helpers_wanted;             // under Pool::mutex_
-  int helpers_inside = 0;         // under Pool::mutex_
+  int helpers_wanted;                  // under Pool::mutex_
+  std::atomic<int> helpers_inside{0};  // changed under Pool::mutex_
   std::atomic<std::int64_t> next{0};
   std::mutex error_mutex{};
   std::exception_ptr error{};
@@ -63,21 +63,26 @@ class Pool {
     }
     job.work();
     {
-      std::unique_lock<std::mutex> lock(mutex_);
+      std::lock_guard<std::mutex> lock(mutex_);
       for (auto at = jobs_.begin(); at != jobs_.end(); ++at) {
         if (*at == &job) {
           jobs_.erase(at);
           break;
         }
       }
-      left_.wait(lock, [&] { return job.helpers_inside == 0; });
+    }
+    for (int i = 0; i < kSpins && job.helpers_inside.load(std::memory_order_acquire) != 0; ++i) relax();
+    if (job.helpers_inside.load(std::memory_order_acquire) != 0) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      left_.wait(lock, [&] { return job.helpers_inside.load(std::memory_order_acquire) == 0; });
     }
     if (job.error) std::rethrow_exception(job.error);
   }
 
  private:
-  // A worker spins this often for new work before it sleeps: a wake-up costs more than a small search.
-  static constexpr int kSpins = 2000;
+  // A worker spins this often for new work before it sleeps, and whoever waits for workers for their end, about a
+  // third of a millisecond: a wake-up costs more than a small search.
+  static constexpr int kSpins = 8000;
 
   void serve() {
     FpEnvGuard guard;
@@ -94,7 +99,7 @@ class Pool {
       lock.unlock();
       job->work();
       lock.lock();
-      if (--job->helpers_inside == 0) left_.notify_all();
+      if (job->helpers_inside.fetch_sub(1, std::memory_order_release) == 1) left_.notify_all();
     }
   }
 
@@ -102,7 +107,7 @@ class Pool {
     for (Job* job : jobs_) {
       if (job->helpers_wanted > 0) {
         --job->helpers_wanted;
-        ++job->helpers_inside;
+        job->helpers_inside.fetch_add(1, std::memory_order_relaxed);
         return job;
       }
     }

@@ -14,7 +14,8 @@ namespace {
 constexpr std::int64_t kRowsPerTask = 4096;
 
 struct OwnedArrays {
-  OwnedArrays(std::int64_t n, std::int64_t d) : items(ItemSegment::padded(n) * d), norms(n), row_of(std::size_t(n)) {}
+  OwnedArrays(std::int64_t n, std::int64_t d)
+      : items(ItemSegment::padded(n) * d), norms(ItemSegment::padded(n)), row_of(std::size_t(ItemSegment::padded(n))) {}
   AlignedFloats items;
   AlignedFloats norms;
   std::vector<std::uint32_t> row_of;
@@ -135,13 +136,14 @@ void ItemSegment::find_blocks() {
     tiles.push_back({scales[of_scale], errors[t], norm_lower(*smallest), double(*largest)});
     if (GPUREC_PLANTED(int8_tile_norm_smallest)) tiles.back().largest = double(*smallest);
     tiles4.push_back({scales4[t], errors4[t], tiles.back().smallest, tiles.back().largest});
+    if (GPUREC_PLANTED(int4_item_error_dropped)) tiles4.back().error = 0.0f;
   }
 }
 
 std::int64_t ItemSegment::n_bytes() const {
   const std::int64_t per_item = std::int64_t(sizeof(float) + sizeof(std::uint32_t));
   const std::int64_t of_codes = n_tiles() * (tile_bytes() + tile_bytes4() + std::int64_t(4 * sizeof(float)));
-  return n * per_item + padded(n) * d * std::int64_t(sizeof(float)) + (codes == nullptr ? 0 : of_codes) +
+  return padded(n) * (per_item + d * std::int64_t(sizeof(float))) + (codes == nullptr ? 0 : of_codes) +
          std::int64_t(blocks.size() * sizeof(BlockNorms) + 2 * tiles.size() * sizeof(TileBounds));
 }
 

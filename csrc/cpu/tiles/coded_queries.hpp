@@ -29,7 +29,7 @@ struct CodedQueries {
     const Int8Bound& bound = p.candidates.int8_bound();
     members.push_back(&p);
     codes.push_back(p.codes.data());
-    below.push_back(bound.below(p.candidates.tau()));
+    below.push_back(below_of(members.size() - 1));
     length.push_back(bound.length());
     error.push_back(bound.error_per_norm());
     inverse_scale.push_back(1.0f / bound.scale());
@@ -48,8 +48,11 @@ struct CodedQueries {
     return start.data();
   }
 
-  // After the threshold of a query rose.
-  void refresh(std::size_t m) { below[m] = members[m]->candidates.int8_bound().below(members[m]->candidates.tau()); }
+  // What query m rejects, now that its threshold rose.
+  float below_of(std::size_t m) const {
+    const Candidates& c = members[m]->candidates;
+    return c.int8_bound().below(c.tau());
+  }
 };
 
 }  // namespace gpurec::cpu

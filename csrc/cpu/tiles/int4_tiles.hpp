@@ -21,7 +21,7 @@ class Int4Tiles {
   }
 
   bool add(Progress& p, const ItemTable::Block& block) {
-    queries_.add(p, 8);
+    queries_.add(p, GPUREC_PLANTED(int4_offset_of_bytes) ? 128 : 8);
     return int8_.add(p, block);
   }
 
@@ -32,7 +32,7 @@ class Int4Tiles {
     if (n_blocks_ == n_head_ + 1) {
       for (std::size_t m = 0; m < members().size(); ++m) {
         members()[m]->candidates.score_list();
-        queries_.refresh(m);
+        queries_.below[m] = queries_.below_of(m);
       }
     }
     const ItemTable::Part& part = input_.table.parts()[block.part];
@@ -73,7 +73,9 @@ class Int4Tiles {
   }
 
   // No block follows.
-  void finish() { score(pending_.size()); }
+  void finish() {
+    if (!GPUREC_PLANTED(int4_last_left)) score(pending_.size());
+  }
 
  private:
   static constexpr std::int64_t kItemsPerHead = 16384;  // of the index, for each block that begins in int8
@@ -99,7 +101,7 @@ class Int4Tiles {
     pending_.erase(pending_.begin(), pending_.begin() + std::ptrdiff_t(n));
     n_scored_ += std::int64_t(n);
     for (std::size_t m = 0; m < members().size(); ++m) {
-      if (members()[m]->candidates.sharpen()) queries_.refresh(m);
+      if (members()[m]->candidates.sharpen()) queries_.below[m] = queries_.below_of(m);
     }
   }
 

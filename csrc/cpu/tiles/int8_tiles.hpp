@@ -68,7 +68,7 @@ class Int8Tiles {
       bits = input_.permitted(p, segment.row_of + at, bits);
       const std::int32_t add = queries_.offset[m] - start[m];
       if (offer(p, sums + r * kTileItems, add, bounds, part.base + std::uint32_t(at), bits)) {
-        queries_.refresh(GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
+        queries_.below[GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m] = queries_.below_of(m);
       }
     }
   }
