@@ -30,9 +30,9 @@ import gpurec
 from gpurec.config import n_threads
 
 # Promised: scratch beyond inputs and result, and what an index holds beyond one float32 copy, and for int8
-# beyond a byte more a component.
+# beyond a byte and a half more a component.
 _SCRATCH, _SCRATCH_A_PLACE, _A_ROW = 64_000_000, 16, 16
-_COMPONENT_BYTES = {"fp32": 4, "int8": 5}
+_COMPONENT_BYTES = {"fp32": 4, "int8": 5.5}
 _MB = 1e6
 _THREADS = ("GPUREC_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -231,7 +231,7 @@ def markdown(result: dict[str, Any]) -> str:
     if result["held"]:
         parts += [
             "## What an index holds",
-            f"Allowed: one float32 copy, for int8 a byte more a component, and {_A_ROW} bytes a row. "
+            f"Allowed: one float32 copy, for codes 1.5 bytes more a component, and {_A_ROW} bytes a row. "
             "Growth: of the memory of the process.",
             table(
                 ["index", "`nbytes`, MB", "allowed, MB", "bytes a row beside the components", "growth, MB"],

@@ -62,7 +62,8 @@ class ItemIndex(IndexChanges, IndexSearches):
 
     Building costs one pass over the items and a sort of their norms; appended items go into a segment of
     their own, and segments are merged as they grow, so that a row is moved a few times in its life.
-    Memory on `cpu`: one float32 copy of the items and 13 bytes an item, with int8 a quarter more (`nbytes`).
+    Memory on `cpu`: one float32 copy of the items and 13 bytes an item, with codes three eighths more
+    (`nbytes`).
 
     Examples
     --------
