@@ -29,7 +29,8 @@ class Run {
   void start_at(std::uint32_t position) {
     const ItemTable::Part& part = table_.part_of(position);
     first_ = position - position % kPanelItems;
-    end_ = std::uint32_t(std::min<std::int64_t>(part.base + part.segment->n, std::int64_t(first_) + size_));
+    const std::int64_t end = part.base + ItemSegment::padded(part.segment->n);
+    end_ = std::uint32_t(std::min<std::int64_t>(end, std::int64_t(first_) + size_));
     items_ = part.segment->by_rows() ? part.segment->row(first_ - part.base) : room_.get();
     if (part.segment->by_rows()) return;
     std::fill(had_back_.begin(), had_back_.end(), std::uint16_t(0));

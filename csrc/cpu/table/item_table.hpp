@@ -61,7 +61,7 @@ class ItemTable final : public ItemSource {
     for (std::int64_t i = 0; i < n;) {
       const Part& part = part_of(positions[i]);
       const std::uint32_t* const row_of = part.segment->row_of;
-      const auto end = std::uint32_t(part.segment->n);  // a list's positions mostly lie in one part
+      const auto end = std::uint32_t(ItemSegment::padded(part.segment->n));  // a list's mostly lie in one part
       for (; i < n && positions[i] - part.base < end; ++i) rows[i] = row_of[positions[i] - part.base];
     }
   }
