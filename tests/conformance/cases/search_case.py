@@ -153,12 +153,13 @@ def add_best_excluded(rng: np.random.Generator, case: SearchCase) -> None:
         case.set_shared(rng, "allow", np.setdiff1d(np.arange(case.n_items), best[0]))
 
 
-def add_hint(rng: np.random.Generator, case: SearchCase) -> None:
+def add_hint(rng: np.random.Generator, case: SearchCase, fewest: int = 1, excluded: float = 0.6) -> None:
     """Best rows, random rows and filtered rows as hint, repeated."""
-    best = _best_rows(case, int(rng.integers(1, 3 * case.k + 2)))
+    best = _best_rows(case, int(rng.integers(fewest, 3 * case.k + 2)))
     hinted = [np.union1d(rows, rng.integers(0, case.n_items, 5)) for rows in best]
     case.set_hint(rng, hinted if case.n_items else [np.empty(0, dtype=np.int64)] * case.n_queries)
-    if rng.random() < 0.6 and "exclude" not in case.filters:  # half of the hinted rows may not be returned
+    # Half of the hinted rows may not be returned.
+    if rng.random() < excluded and "exclude" not in case.filters:
         case.set_exclude(rng, [rows[rng.random(len(rows)) < 0.5] for rows in hinted])
 
 
@@ -196,7 +197,7 @@ def _best_excluded(kind: str, rng: np.random.Generator, number: int) -> SearchCa
 def _hinted(kind: str, rng: np.random.Generator, number: int) -> SearchCase:
     tables = ["random_factors", "long_tail", "equal_by_thousands", "beyond_float32_range"]
     case = _big(kind, rng, number, str(rng.choice(tables)))
-    add_hint(rng, case)
+    add_hint(rng, case, fewest=case.k, excluded=1.0)  # the rows would prove too much, were they all counted
     return case
 
 
