@@ -34,6 +34,7 @@ _WORTH_THREADS = 1 << 17
 _QUICKER_IN_FLOAT32 = ("avx512",)
 # One query waits for items to be read, and half the bytes of int8 are quicker although more comes near: where
 # there are so many numbers, and not more than one item in so many is asked for.
+_QUICK_IN_INT4 = ("avx512bf16", "avx512vnni")  # the others have a serial kernel
 _NUMBERS_WORTH_INT4 = 1 << 22
 _ITEMS_PER_PLACE_IN_INT4 = 4096
 # Searches of an index whose precision is remembered.
@@ -329,7 +330,8 @@ class CpuIndex:
         costs = costs_of_machine(isa, n_queries * n_items * self.d)
         chosen = cheapest(costs, n_items, self.d, n_queries, k)
         large = n_items * self.d >= _NUMBERS_WORTH_INT4 and k * _ITEMS_PER_PLACE_IN_INT4 <= n_items
-        return "int4" if chosen == "int8" and n_queries == 1 and large else chosen
+        is_quick = n_queries == 1 and large and isa in _QUICK_IN_INT4
+        return "int4" if chosen == "int8" and is_quick else chosen
 
     @property
     def n_bytes(self) -> int:
