@@ -70,7 +70,7 @@ def test_the_errors_of_codes_are_bounds(d: int, scale: float) -> None:
 
 
 def test_codes_of_normal_numbers_leave_out_little():
-    """A step of a third of the spread errs by 0.11 of it; steps up to the largest value would err by 0.15."""
+    """A tile errs by about 0.15 of the spread; steps up to the largest value would err by 0.18."""
     items = np.random.default_rng(1).standard_normal((ITEMS, 128)).astype(np.float32)
     _, _, error = _cpu.half_byte_codes(items)
     assert error < 0.15 * np.sqrt(128)

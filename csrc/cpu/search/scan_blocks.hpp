@@ -15,7 +15,7 @@
 
 namespace gpurec::cpu {
 
-// A threshold proved by one thread and read by the others: it may lag, it never leads.
+// A threshold that one thread has proved or supposes, for the others to suppose: whether it holds is found at the end.
 class SharedTau {
  public:
   float load() const { return score_of_monotone(bits_.load(std::memory_order_relaxed)); }

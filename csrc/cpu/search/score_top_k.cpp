@@ -244,6 +244,7 @@ class Search {
         answer_proved(p, clock);
       }
     }
+    if (with_others.empty()) return;
     clock.begin(Phase::rescore);
     rescore_candidates(table_, kernels_, with_others);
     clock.begin(Phase::order);
