@@ -1,0 +1,165 @@
+// What kernels are told, as the host packs it: structs of 8-byte fields only, so that no compiler pads them.
+// backends/cuda/params.py mirrors them for Python; tests/rules/test_device_params.py holds the two together.
+// All pointers are device addresses, but `Items::rows`, which may lie in pinned host memory.
+#pragma once
+#include "gpurec/portable_std.hpp"
+
+namespace gpurec::cuda {
+
+constexpr std::uint32_t kNoRow = 0xffffffffu;  // a position without an item
+constexpr int kTileBits = 6;                   // a tile of 64 items has a word of permits
+constexpr int kMostDenied = 4;                 // lists of denied rows a query
+
+// Items of one index; position p is item p % 64 of tile p / 64. What lies past the last item is zero.
+struct Items {
+  const float* rows;            // (n_tiles * 64, row_stride) prepared, zero past d
+  const std::int8_t* codes;     // (n_tiles * 64, code_stride) -127..127, zero past d; null: none
+  const float* norms;           // (n_tiles * 64) as bounds.hpp stores them
+  const float* scales;          // (n_tiles) of the codes; 0: this tile has none
+  const float* errors;          // (n_tiles) upper bound of |x - scale * codes|
+  const float* smallest;        // (n_tiles) stored norms of a tile lie in [smallest, largest]
+  const float* largest;         // (n_tiles)
+  const std::uint32_t* row_of;  // (n_tiles * 64) public row, kNoRow: none
+  const std::uint32_t* position_of;  // (n_rows) position of a public row, kNoRow: none
+  const std::uint64_t* permits;      // (n_tiles) bit j: item j may be returned
+  std::int64_t n_tiles;
+  std::int64_t n_rows;       // public rows
+  std::int64_t d;            // components
+  std::int64_t row_stride;   // d rounded up to 4
+  std::int64_t code_stride;  // d rounded up to 64
+  std::int64_t euclidean;    // 1: scores are negative squared distances, 0: dots
+};
+
+// Prepared queries.
+struct Queries {
+  float* rows;            // (n_queries, row_stride) prepared, zero past d
+  std::int8_t* codes;     // (n_queries rounded up to 128, code_stride), zero past d; null: none
+  double* squares;        // (n_queries) dot64(q, q)
+  double* lengths;        // (n_queries) upper bound of |scale * codes|
+  double* errors;         // (n_queries) upper bound of |q - scale * codes|
+  float* scales;          // (n_queries) 0: this query has no codes
+  float* taus;            // (n_queries) scores below it are of no use to the scan
+  std::uint32_t* status;  // (n_queries) 0: fine; kQueryNotFinite, kRowOutOfRange
+  std::int64_t n_queries;
+};
+
+enum QueryStatus : std::uint32_t { kQueryFine = 0, kQueryNotFinite = 1, kRowOutOfRange = 2 };
+
+// Sets of public rows, one a query: set s is rows[indptr[s]] .. rows[indptr[s + 1]]; query i uses set which[i], or i.
+struct Sets {
+  const std::int64_t* indptr;  // null: there are no sets
+  const std::int64_t* rows;    // in any order, repeated or not; -1 is nobody
+  const std::int64_t* which;   // null: set i
+  const std::uint32_t* unsorted;  // (n_sets) not 0: the rows of this set do not ascend; null: all ascend
+};
+
+// One search: the same for every kernel that takes part in it.
+struct SearchParams {
+  Items items;
+  Queries queries;
+  Sets deny[kMostDenied];
+  std::int64_t n_deny;
+  Sets allow;  // queries with a set of their own are answered by the exact path alone
+
+  // Samples: tiles sample_first, sample_first + sample_every, ... ; a value for each `group` items of a tile.
+  float* samples;  // (n_queries, samples_per_query)
+  std::int64_t sample_first;
+  std::int64_t sample_every;
+  std::int64_t n_sampled;          // tiles
+  std::int64_t group;              // 64, 8 or 1
+  std::int64_t samples_per_query;  // n_sampled * 64 / group
+  std::int64_t rank;               // tau is the rank-th largest of a query's samples
+
+  // Lists of the scan: (n_queries, capacity) entries, position << 32 | bits of the scan value.
+  std::uint64_t* entries;
+  std::uint32_t* counts;  // (n_queries) of what came near, which may be more than found room
+  std::int64_t capacity;
+  std::uint64_t* keys;  // (n_queries, capacity) scratch of `finish`
+
+  // Answers.
+  std::int64_t k;
+  std::int64_t* out_rows;  // (n_queries, k)
+  float* out_scores;       // (n_queries, k)
+
+  // The exact path: query flagged[1 + f] of flagged[0] is split into n_units units, each with a buffer of keys.
+  std::uint32_t* flagged;       // (1 + n_queries)
+  std::uint64_t* unit_keys;     // (n_queries * n_units, unit_capacity)
+  std::uint32_t* unit_counts;   // (n_queries * n_units)
+  std::int64_t n_units;
+  std::int64_t unit_capacity;   // at least k + 64, or all that a unit could meet
+  std::uint64_t* merged_keys;   // (n_queries, n_units * unit_capacity) scratch of the merge
+
+  std::int64_t fused;       // 1: the last block of `sample` finds the threshold, that of `scan` finishes
+  std::uint32_t* arrivals;  // (2) blocks that are done, zero before and after
+  double threshold;         // `search_above`: scores below it are not asked for
+  std::uint64_t* counters;  // (kCounters) what was done, summed over queries; null: nobody asks
+};
+
+// What `counters` counts.
+enum Counter {
+  kTilesScanned = 0,
+  kTilesSkipped = 1,
+  kCandidates = 2,
+  kRescored = 3,
+  kOverflows = 4,
+  kSuppositionsRefuted = 5,
+  kExactQueries = 6,
+  kCompressions = 7,
+  kDenied = 8,
+  kCounters = 16,
+};
+
+// Rows made ready: `prepare_items`, `quantise_tiles`, `tile_norms`, `permit`, `gather_rows`.
+struct TableParams {
+  const float* source;               // (n, source_stride) raw rows
+  std::int64_t source_stride;
+  const std::uint32_t* source_rows;  // (n_tiles * 64) which source row lies at a position, kNoRow: none; null: the same
+  std::int64_t n;                    // rows to make ready
+  std::int64_t metric;               // gpurec::Metric
+  float* rows;                       // what Items has, to be written
+  std::int8_t* codes;
+  double* squares;                   // (n) dot64(x, x) of prepared rows
+  float* norms;
+  float* scales;
+  float* errors;
+  float* smallest;
+  float* largest;
+  std::uint32_t* row_of;
+  const std::uint8_t* mask;          // (n_rows) 0: may not be returned; null: all may
+  std::uint64_t* permits;
+  std::uint32_t* status;             // (n) as Queries::status
+  std::int64_t n_tiles;
+  std::int64_t first_tile;           // tiles before it are left alone
+  std::int64_t n_rows;
+  std::int64_t d;
+  std::int64_t row_stride;
+  std::int64_t code_stride;
+};
+
+// Whole matrices and pairs: `score_tile`, `score_pairs`. Rows are prepared.
+struct ScoreParams {
+  const float* a;       // (n_a, a_stride)
+  const float* b;       // (n_b, b_stride)
+  const double* a_squares;  // (n_a) for distances
+  const double* b_squares;  // (n_b)
+  std::int64_t n_a;
+  std::int64_t n_b;
+  std::int64_t d;
+  std::int64_t a_stride;
+  std::int64_t b_stride;
+  std::int64_t euclidean;
+  float* out;           // (n_a, out_stride); (n_a) for pairs
+  std::int64_t out_stride;
+};
+
+// Given scores: `top_k_scores`. Its units, their merge and the answers are those of `search`, in which every query is
+// flagged.
+struct TopKParams {
+  SearchParams search;
+  const float* scores;      // (n_rows, row_stride)
+  std::int64_t n_rows;
+  std::int64_t n_columns;
+  std::int64_t row_stride;
+};
+
+}  // namespace gpurec::cuda
