@@ -41,6 +41,9 @@ struct Queries {
   float* taus;            // (n_queries) scores below it are of no use to the scan
   std::uint32_t* status;  // (n_queries) 0: fine; kQueryNotFinite, kRowOutOfRange
   std::int64_t n_queries;
+  const float* source;    // (n_queries, source_stride) raw: what `prepare_queries` makes the rest of
+  std::int64_t source_stride;
+  std::int64_t metric;    // gpurec::Metric
 };
 
 enum QueryStatus : std::uint32_t { kQueryFine = 0, kQueryNotFinite = 1, kRowOutOfRange = 2 };
@@ -50,7 +53,7 @@ struct Sets {
   const std::int64_t* indptr;  // null: there are no sets
   const std::int64_t* rows;    // in any order, repeated or not; -1 is nobody
   const std::int64_t* which;   // null: set i
-  const std::uint32_t* unsorted;  // (n_sets) not 0: the rows of this set do not ascend; null: all ascend
+  std::uint32_t* unsorted;     // (n_sets) not 0: the rows of this set may not ascend; null: all ascend
 };
 
 // One search: the same for every kernel that takes part in it.
@@ -86,12 +89,12 @@ struct SearchParams {
   std::uint64_t* unit_keys;     // (n_queries * n_units, unit_capacity)
   std::uint32_t* unit_counts;   // (n_queries * n_units)
   std::int64_t n_units;
-  std::int64_t unit_capacity;   // at least k + 64, or all that a unit could meet
+  std::int64_t unit_capacity;   // at least k + 256, or all that a unit could meet
   std::uint64_t* merged_keys;   // (n_queries, n_units * unit_capacity) scratch of the merge
 
   std::int64_t fused;       // 1: the last block of `sample` finds the threshold, that of `scan` finishes
   std::uint32_t* arrivals;  // (2) blocks that are done, zero before and after
-  double threshold;         // `search_above`: scores below it are not asked for
+  double threshold;         // scores below it are not asked for: -inf but in `search_above`
   std::uint64_t* counters;  // (kCounters) what was done, summed over queries; null: nobody asks
 };
 
@@ -109,7 +112,8 @@ enum Counter {
   kCounters = 16,
 };
 
-// Rows made ready: `prepare_items`, `quantise_tiles`, `tile_norms`, `permit`, `gather_rows`.
+// Rows made ready: `prepare_items`, `quantise_tiles`, `tile_norms`, `permit`, `gather_rows`, of which the last copies
+// rows that are prepared.
 struct TableParams {
   const float* source;               // (n, source_stride) raw rows
   std::int64_t source_stride;
