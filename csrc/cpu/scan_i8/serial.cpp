@@ -1,6 +1,5 @@
 // Kernel `scan_i8`, plain C++: the form that the others are checked against and that any processor runs.
 #include <algorithm>
-#include <cmath>
 
 #include "gpurec/planted.hpp"
 #include "scan_i8.hpp"
@@ -44,19 +43,10 @@ int scan_tile_i8_serial(const std::int8_t* const* queries, const std::int32_t* s
 
 void start_values_i8_serial(const StartTermsI8& queries, int n_queries, const TileTermsI8& tile,
                             std::int32_t* start) {
-  constexpr float kMost = 0x1p30f;
   for (int m = 0; m < n_queries; ++m) {
-    const float below = queries.below[m];
-    const float error = queries.error[m] * tile.norm + queries.length[m] * tile.error;
-    const float slack = (std::fabs(below) + std::fabs(tile.shift)) * 0x1p-22f;
-    const float least = below + tile.shift - slack - error * (1.0f + 0x1p-20f);
-    const float scaled = least * queries.inverse_scale[m] * tile.inverse_scale;
-    float bound = scaled - std::fabs(scaled) * 0x1p-20f - 1.0f;
-    if (GPUREC_PLANTED(int8_start_roundings_dropped)) bound = scaled;
-    if (!(bound > -kMost)) bound = -kMost;  // so that where it is NaN, of an infinity, every item comes near
-    if (bound > kMost) bound = kMost;
-    const auto most_of_no_use = std::int32_t(GPUREC_PLANTED(int8_start_truncated) ? bound : std::floor(bound));
-    start[m] = std::int32_t(std::uint32_t(queries.offset[m]) - std::uint32_t(most_of_no_use) - 1u);
+    const std::int32_t least =
+        least_sum(queries.below[m], queries.length[m], queries.error[m], queries.inverse_scale[m], tile);
+    start[m] = std::int32_t(std::uint32_t(queries.offset[m]) - std::uint32_t(least));
   }
 }
 

@@ -2,13 +2,9 @@
 // This is the only file with these formulas; CPU, CUDA and tests call it. docs/design/0002-certificate.md
 // derives each inequality. All arithmetic here is float64, every result errs to the safe side.
 #pragma once
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <limits>
-
 #include "gpurec/canonical.hpp"
 #include "gpurec/planted.hpp"
+#include "gpurec/portable_std.hpp"
 #include "gpurec/views.hpp"
 
 namespace gpurec {
@@ -17,7 +13,7 @@ constexpr double kHalfUlp32 = 0x1p-24;  // unit roundoff of float32
 constexpr double kHalfUlp64 = 0x1p-53;  // unit roundoff of float64
 
 // The neighbouring float64 towards +inf; NaN and +inf stay.
-inline double next_up(double v) {
+GPUREC_HD inline double next_up(double v) {
   if (!(v < std::numeric_limits<double>::infinity())) return v;
   if (v == 0.0) return std::numeric_limits<double>::denorm_min();
   std::int64_t bits;
@@ -26,10 +22,10 @@ inline double next_up(double v) {
   std::memcpy(&v, &bits, sizeof v);
   return v;
 }
-inline double next_down(double v) { return -next_up(-v); }
+GPUREC_HD inline double next_down(double v) { return -next_up(-v); }
 
 // The neighbouring float32 towards -inf; -inf stays.
-inline float next_down32(float v) {
+GPUREC_HD inline float next_down32(float v) {
   if (!(v > -std::numeric_limits<float>::infinity())) return v;
   if (v == 0.0f) return -std::numeric_limits<float>::denorm_min();
   std::int32_t bits;
@@ -41,24 +37,24 @@ inline float next_down32(float v) {
 
 // |x| from dot64(x, x), rounded to the safe side. The relative error of the sum, of the root and of the
 // factor itself is below (d/32 + 10) 2^-53.
-inline double norm_upper(double squares, std::int64_t d) {
+GPUREC_HD inline double norm_upper(double squares, std::int64_t d) {
   if (GPUREC_PLANTED(bounds_norm_nearest)) return std::sqrt(squares);
   return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 10) * kHalfUlp64));
 }
 
 // The largest float32 that is not above v, the smallest that is not below it.
-inline float round_down32(double v) {
+GPUREC_HD inline float round_down32(double v) {
   const float f = float(v);
   return double(f) > v ? next_down32(f) : f;
 }
-inline float round_up32(double v) { return -round_down32(-v); }
+GPUREC_HD inline float round_up32(double v) { return -round_down32(-v); }
 
 // Norms are kept as float32, rounded up; |x| lies between norm_lower(stored) and the stored value.
 // norm_upper errs by at most (d/16 + 22) 2^-53 and the rounding by 2^-23, together below 2^-22 for d < 2^29;
 // below the normal range the rounding errs by 2^-149. A norm beyond
 // float32 is stored as infinity.
-inline float stored_norm(double squares, std::int64_t d) { return round_up32(norm_upper(squares, d)); }
-inline double norm_lower(float stored) {
+GPUREC_HD inline float stored_norm(double squares, std::int64_t d) { return round_up32(norm_upper(squares, d)); }
+GPUREC_HD inline double norm_lower(float stored) {
   if (stored > std::numeric_limits<float>::max()) return double(std::numeric_limits<float>::max());
   const double v = double(stored) * (1.0 - 0x1p-22) - 0x1p-148;
   return v > 0.0 ? v : 0.0;
@@ -71,7 +67,7 @@ constexpr double kStartError = 0x1p-20;
 // |x| from a float32 sum of the d squares, in any order, fused or not: each of the non-negative terms meets at
 // most d roundings, so the exact sum is at most (squares + d 2^-149) / (1 - gamma_d), and 1 / (1 - g) <= 1 + 2 g up
 // to g = 1/2. Infinite or NaN where the float32 sum is.
-inline double norm_upper_float32(float squares, std::int64_t d) {
+GPUREC_HD inline double norm_upper_float32(float squares, std::int64_t d) {
   if (GPUREC_PLANTED(bounds_norm_float32_nearest)) return std::sqrt(double(squares));
   const double gamma = double(d) * kHalfUlp32 / (1.0 - double(d) * kHalfUlp32);
   const double exact = (double(squares) + double(d) * 0x1p-149) * (1.0 + 2.0 * gamma);
@@ -89,7 +85,7 @@ struct Interval {
 class QueryBound {
  public:
   QueryBound() = default;
-  QueryBound(Metric metric, std::int64_t d, double query_squares)
+  GPUREC_HD QueryBound(Metric metric, std::int64_t d, double query_squares)
       : euclidean_(metric == Metric::euclidean),
         d_(d),
         query_squares_(query_squares),
@@ -97,14 +93,14 @@ class QueryBound {
         query_lower_(norm_lower(stored_norm(query_squares, d))) {}
 
   // The score that a scan value stands for.
-  double estimate(float scanned) const {
+  GPUREC_HD double estimate(float scanned) const {
     return euclidean_ ? 2.0 * double(scanned) - query_squares_ : double(scanned);
   }
 
   // L; it grows with `scanned` and falls with the slack.
-  float lower(float scanned, double slack) const { return round32(next_down(estimate(scanned) - slack)); }
+  GPUREC_HD float lower(float scanned, double slack) const { return round32(next_down(estimate(scanned) - slack)); }
 
-  Interval interval(float scanned, double slack) const {
+  GPUREC_HD Interval interval(float scanned, double slack) const {
     const double a = estimate(scanned);
     if (GPUREC_PLANTED(bounds_lower_is_scan_value)) return {round32(a), round32(next_up(a + slack))};
     if (GPUREC_PLANTED(bounds_upper_is_scan_value)) return {round32(next_down(a - slack)), round32(a)};
@@ -113,7 +109,7 @@ class QueryBound {
 
   // Scan values at or below this belong to items whose canonical score is below tau, for items of at most that
   // slack. NaN scan values compare false and are kept.
-  float reject_at(float tau, double slack) const {
+  GPUREC_HD float reject_at(float tau, double slack) const {
     const float below = GPUREC_PLANTED(scan_keep_strict) ? tau : next_down32(tau);
     if (!(below > -std::numeric_limits<float>::infinity())) return below;
     if (GPUREC_PLANTED(scan_reject_without_slack)) return round_down32(estimate_inverse(double(below)));
@@ -121,7 +117,7 @@ class QueryBound {
   }
 
   // No item whose norm lies in [smallest, largest] has a canonical score above this.
-  float best_possible(double smallest, double largest) const {
+  GPUREC_HD float best_possible(double smallest, double largest) const {
     if (GPUREC_PLANTED(panel_skip_float32_norms)) return float(query_upper_) * float(largest) * 0.9999999f;
     if (!euclidean_) return round32(next_up(next_up(query_upper_ * largest) + dot_rounding(largest)));
     const double gap = std::fmax(0.0, std::fmax(next_down(query_lower_ - largest), next_down(smallest - query_upper_)));
@@ -130,10 +126,10 @@ class QueryBound {
 
  protected:
   // u: how far the canonical float64 sums stray from the exact score of an item of at most that norm.
-  double dot_rounding(double item_norm) const {
+  GPUREC_HD double dot_rounding(double item_norm) const {
     return (double(d_) / 32 + 6) * kHalfUlp64 * query_upper_ * item_norm + 0x1p-1000;
   }
-  double distance_rounding(double item_norm) const {
+  GPUREC_HD double distance_rounding(double item_norm) const {
     const double sum = query_upper_ + item_norm;
     return (double(d_) / 32 + 11) * 0x1p-52 * sum * sum + 0x1p-1000;
   }
@@ -146,7 +142,7 @@ class QueryBound {
 
  private:
   // Largest scan value whose estimate is surely at or below v.
-  double estimate_inverse(double v) const {
+  GPUREC_HD double estimate_inverse(double v) const {
     return euclidean_ ? next_down(v + query_squares_) * 0.5 : v;
   }
 };
@@ -156,7 +152,7 @@ class QueryBound {
 class Float32Bound : public QueryBound {
  public:
   Float32Bound() = default;
-  Float32Bound(Metric metric, std::int64_t d, double query_squares) : QueryBound(metric, d, query_squares) {
+  GPUREC_HD Float32Bound(Metric metric, std::int64_t d, double query_squares) : QueryBound(metric, d, query_squares) {
     const double terms = double(d) + (euclidean_ ? 1 : 0);
     gamma_ = terms * kHalfUlp32 / (1.0 - terms * kHalfUlp32);
     if (GPUREC_PLANTED(bounds_gamma_half)) gamma_ *= 0.5;
@@ -169,7 +165,7 @@ class Float32Bound : public QueryBound {
 
   // False where float32 could overflow on the way (or d is so wide that gamma means little): such items
   // are scored canonically instead.
-  bool valid(double item_norm) const {
+  GPUREC_HD bool valid(double item_norm) const {
     if (GPUREC_PLANTED(bounds_overflow_guard_dropped)) return true;
     if (d_ >= std::int64_t(1) << 20) return false;
     const double sum = query_upper_ + item_norm;
@@ -177,7 +173,7 @@ class Float32Bound : public QueryBound {
   }
 
   // up(B + u): how far the canonical score may lie from `estimate`, grows with the item's norm.
-  double slack(double item_norm) const {
+  GPUREC_HD double slack(double item_norm) const {
     if (!euclidean_) return next_up(linear_ * item_norm + constant_);
     const double half_square = 0.5 * item_norm * item_norm;
     const double scan = 2.0 * gamma_ * (query_upper_ * item_norm + half_square) +
@@ -194,7 +190,7 @@ class Float32Bound : public QueryBound {
 
 // |x - s c| from a sum of the d squares (x[i] - s c[i])^2 in the order of dot64, rounded to the safe side: each
 // product is exact, the difference, its square and the sum are rounded.
-inline double error_norm_upper(double squares, std::int64_t d) {
+GPUREC_HD inline double error_norm_upper(double squares, std::int64_t d) {
   if (GPUREC_PLANTED(int8_error_norm_nearest)) return std::sqrt(squares);
   return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 16) * kHalfUlp64));
 }
@@ -211,7 +207,7 @@ struct TileBounds {
 // Scales outside of this range would let float32 over- or underflow in the scan's own arithmetic.
 constexpr float kSmallestScale = 0x1p-40f;
 constexpr float kLargestScale = 0x1p40f;
-inline bool can_be_scale(float scale) {
+GPUREC_HD inline bool can_be_scale(float scale) {
   if (GPUREC_PLANTED(int8_scale_guard_dropped)) return scale > 0.0f;
   return scale >= kSmallestScale && scale <= kLargestScale;
 }
@@ -223,20 +219,20 @@ class Int8Bound : public QueryBound {
  public:
   Int8Bound() = default;
   // `length` and `error` are upper bounds of |t b| and |r|.
-  Int8Bound(Metric metric, std::int64_t d, double query_squares, float scale, double length, double error)
+  GPUREC_HD Int8Bound(Metric metric, std::int64_t d, double query_squares, float scale, double length, double error)
       : QueryBound(metric, d, query_squares), scale_(scale), length_(length), error_(error) {
     if (GPUREC_PLANTED(int8_query_error_dropped)) error_ = 0.0;
     if (GPUREC_PLANTED(int8_item_error_dropped)) length_ = 0.0;
   }
 
-  float scale() const { return scale_; }
+  GPUREC_HD float scale() const { return scale_; }
 
   // Added to every scan value of a tile: half of what lies amid the items' squared norms.
-  float shift(const TileBounds& tile) const {
+  GPUREC_HD float shift(const TileBounds& tile) const {
     return euclidean_ ? float(0.25 * (tile.smallest * tile.smallest + tile.largest * tile.largest)) : 0.0f;
   }
 
-  double slack(const TileBounds& tile) const {
+  GPUREC_HD double slack(const TileBounds& tile) const {
     const double dot = (length_ * tile.error + error_ * tile.largest) * (1.0 + 0x1p-50);
     double roundings = 0x1p-22 * length_ * (tile.largest + tile.error);
     if (GPUREC_PLANTED(int8_scan_roundings_dropped)) roundings = 0.0;
@@ -252,15 +248,15 @@ class Int8Bound : public QueryBound {
   // What the scan's start values are made of (scan_i8.hpp). An item of which t s I + |t b| error + e norm <= below +
   // shift scores less than tau: half a squared distance is q.x - |q|^2/2 - |x|^2/2, and the roundings of the canonical
   // sums are taken off where they are proportional.
-  float below(float tau) const {
+  GPUREC_HD float below(float tau) const {
     const float below = GPUREC_PLANTED(scan_keep_strict) ? tau : next_down32(tau);
     if (!euclidean_ || !(below > -std::numeric_limits<float>::infinity())) return below;
     const double rounding = 2.0 * distance_factor() * query_upper_ * query_upper_ + 0x1p-1000;
     return round_down32(next_down(0.5 * next_down(double(below) + query_squares_) - rounding));
   }
-  float length() const { return round_up32(length_); }
-  float error_per_norm() const { return round_up32(next_up(error_ + dot_rounding(1.0))); }
-  float start_shift(const TileBounds& tile) const {
+  GPUREC_HD float length() const { return round_up32(length_); }
+  GPUREC_HD float error_per_norm() const { return round_up32(next_up(error_ + dot_rounding(1.0))); }
+  GPUREC_HD float start_shift(const TileBounds& tile) const {
     if (!euclidean_) return 0.0f;
     const double nearest = GPUREC_PLANTED(int8_start_shift_of_largest) ? tile.largest : tile.smallest;
     const double squares = 0.5 * nearest * nearest;
@@ -268,7 +264,7 @@ class Int8Bound : public QueryBound {
   }
 
  private:
-  double distance_factor() const { return (double(d_) / 32 + 11) * 0x1p-52; }
+  GPUREC_HD double distance_factor() const { return (double(d_) / 32 + 11) * 0x1p-52; }
 
   float scale_ = 1.0f;
   double length_ = 0.0;
@@ -282,7 +278,7 @@ class Bf16Bound : public QueryBound {
  public:
   Bf16Bound() = default;
   // `error` is an upper bound of |r|.
-  Bf16Bound(Metric metric, std::int64_t d, double query_squares, double error)
+  GPUREC_HD Bf16Bound(Metric metric, std::int64_t d, double query_squares, double error)
       : QueryBound(metric, d, query_squares), error_(error), length_(next_up(query_upper_ + error)) {
     const double terms = double(d) + (euclidean_ ? 1 : 0);
     gamma_ = terms * kHalfUlp32 / (1.0 - terms * kHalfUlp32);
@@ -294,7 +290,7 @@ class Bf16Bound : public QueryBound {
 
   // False where a number could be rounded to infinity, or a sum or the square of a rounding error overflow on the way:
   // such items are scored canonically.
-  bool valid(double item_norm) const {
+  GPUREC_HD bool valid(double item_norm) const {
     if (GPUREC_PLANTED(bf16_overflow_guard_dropped)) return true;
     if (d_ >= std::int64_t(1) << 20 || !(query_upper_ < 0x1p126) || !(item_norm < 0x1p63)) return false;
     const double sum = query_upper_ + item_norm;
@@ -302,7 +298,7 @@ class Bf16Bound : public QueryBound {
   }
 
   // Grows with the item's norm and with `item_error`, an upper bound of |p|.
-  double slack(double item_norm, double item_error) const {
+  GPUREC_HD double slack(double item_norm, double item_error) const {
     const double of_item = GPUREC_PLANTED(bf16_item_error_dropped) ? 0.0 : item_error;
     const double half_square = euclidean_ ? 0.5 * item_norm * item_norm : 0.0;
     const double rounding = length_ * of_item + error_ * item_norm;
@@ -329,19 +325,19 @@ constexpr float kSmallestTrustedDistance = 0x1p-103f;
 constexpr float kLargestTrustedSquare = 0x1p125f;              // no partial sum can leave the range
 constexpr std::int64_t kWidestTrusted = std::int64_t(1) << 20;  // g stays below 1
 
-inline bool trusted_distance(float score, float squares) {
+GPUREC_HD inline bool trusted_distance(float score, float squares) {
   return score <= -kCloseShare * squares && score <= -kSmallestTrustedDistance;  // NaN is not
 }
 
 // A square as a trusted distance wants it: NaN where it is too large.
-inline float trusted_square(double squares) {
+GPUREC_HD inline float trusted_square(double squares) {
   if (GPUREC_PLANTED(distance_range_ignored)) return float(squares);
   return squares <= kLargestTrustedSquare ? float(squares) : std::numeric_limits<float>::quiet_NaN();
 }
 
 // What a euclidean scan's accumulator starts from: it ranks by q.x - |x|^2/2. A dot's starts from zero.
-inline float scan_start(double item_squares) { return float(-0.5 * item_squares); }
+GPUREC_HD inline float scan_start(double item_squares) { return float(-0.5 * item_squares); }
 // The same from a stored norm, with a relative error of kStartError.
-inline float scan_start_of_norm(float stored_norm) { return -(0.5f * stored_norm) * stored_norm; }
+GPUREC_HD inline float scan_start_of_norm(float stored_norm) { return -(0.5f * stored_norm) * stored_norm; }
 
 }  // namespace gpurec

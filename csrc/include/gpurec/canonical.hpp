@@ -4,11 +4,8 @@
 // halves are added (16, 8, 4, 2, 1). The score is that sum rounded once to float32, with -0 made +0.
 // The functions here are the plain form; cpu/rescore/ holds the same sums per ISA.
 #pragma once
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
 #include "gpurec/planted.hpp"
+#include "gpurec/portable_std.hpp"
 #include "gpurec/views.hpp"
 
 namespace gpurec {
@@ -16,7 +13,7 @@ namespace gpurec {
 constexpr int kLanes = 32;
 
 template <class Term>
-inline double lane_sum(std::int64_t d, Term term) {
+GPUREC_HD inline double lane_sum(std::int64_t d, Term term) {
   double lane[kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= d; i += kLanes) {
@@ -30,12 +27,12 @@ inline double lane_sum(std::int64_t d, Term term) {
 }
 
 // q.x; each product of two float32 is exact in float64.
-inline double dot64(const float* q, const float* x, std::int64_t d) {
+GPUREC_HD inline double dot64(const float* q, const float* x, std::int64_t d) {
   return lane_sum(d, [=](std::int64_t i) { return double(q[i]) * double(x[i]); });
 }
 
 // -|q - x|^2; difference, square and sum are each rounded in float64.
-inline double neg_squared_distance64(const float* q, const float* x, std::int64_t d) {
+GPUREC_HD inline double neg_squared_distance64(const float* q, const float* x, std::int64_t d) {
   return -lane_sum(d, [=](std::int64_t i) {
     const double difference = double(q[i]) - double(x[i]);
     return difference * difference;
@@ -43,19 +40,19 @@ inline double neg_squared_distance64(const float* q, const float* x, std::int64_
 }
 
 // The one rounding at the end. -0 becomes +0 so that equal scores have equal bits.
-inline float round32(double v) {
+GPUREC_HD inline float round32(double v) {
   const float f = float(v);
   if (GPUREC_PLANTED(order_negative_zero)) return f;
   return f == 0.0f ? 0.0f : f;
 }
 
-inline bool is_finite(float v) { return v - v == 0.0f; }
+GPUREC_HD inline bool is_finite(float v) { return v - v == 0.0f; }
 
 // One row made ready for a plain dot: cosine divides by the norm, pearson centres first, the others copy.
 // Everything between the float32 row and the one rounding at the end is float64, on a row scaled by a power
 // of two so that no square under- or overflows. A zero row (cosine) or a constant row (pearson) becomes zero.
 // `work` holds d doubles.
-inline void prepare_row(const float* x, std::int64_t d, Metric metric, float* out, double* work) {
+GPUREC_HD inline void prepare_row(const float* x, std::int64_t d, Metric metric, float* out, double* work) {
   if (metric == Metric::dot || metric == Metric::euclidean) {
     for (std::int64_t i = 0; i < d; ++i) out[i] = x[i];
     return;

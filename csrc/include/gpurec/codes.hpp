@@ -1,58 +1,17 @@
-// What a row leaves out where it is told in fewer bits: in bfloat16 or in codes. Int8 codes are -127..127, those of half a
-// byte -7..7, the nearest to x / scale; a scale of 0 says that there are none, since the numbers are too large, too small
-// or too many.
+// What a row leaves out where it is told in fewer bits, in bfloat16 or in codes (quantise.hpp), and how the CPU's codes lie
+// in memory.
 #pragma once
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
-#include "gpurec/bounds.hpp"
-#include "gpurec/canonical.hpp"
+#include "gpurec/quantise.hpp"
 #include "gpurec/scan_bf16.hpp"
-#include "gpurec/scan_i8.hpp"
 
 namespace gpurec {
 
-// Whether a dot of so many codes stays within int32, whatever the start of its sum.
-inline bool fits_in_codes(std::int64_t d) { return d <= kMostGroups * kGroup || GPUREC_PLANTED(int8_wide_rows_coded); }
-
-// The scale for values of at most that size, 1 where all are zero.
-inline float scale_for(float largest, int most_code) {
-  if (largest == 0.0f) return 1.0f;
-  const float scale = largest / float(most_code);
-  return can_be_scale(scale) ? scale : 0.0f;
-}
-
-inline float largest_of(const float* x, std::int64_t d) {
-  float largest = 0.0f;
-  for (std::int64_t i = 0; i < d; ++i) {
-    const float size = std::fabs(x[i]);
-    largest = size > largest ? size : largest;  // rows are finite
-  }
-  return largest;
-}
-
-// Rounded by adding and taking off 1.5 * 2^23. Which way does not matter: errors are measured.
-inline float nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
-
-inline int code_of(float x, float inverse_scale, float most_code) {
-  const float code = x * inverse_scale;
-  return int(nearest(code > most_code ? most_code : code < -most_code ? -most_code : code));
-}
-
-// Upper bound of |x - scale * codes|; `code(i)` is component i's.
-template <class Code>
-double quantisation_error(const float* x, std::int64_t d, float scale, Code code) {
-  const double squares = lane_sum(d, [=](std::int64_t i) {
-    const bool rounded = GPUREC_PLANTED(int8_error_float32);
-    const double difference = rounded ? double(x[i] - scale * float(code(i))) : double(x[i]) - double(scale) * code(i);
-    return difference * difference;
-  });
-  return error_norm_upper(squares, d);
-}
-
-// The same for a row rounded to bfloat16.
+// Upper bound of |x - b|, with the components b of x rounded to bfloat16.
 inline double bf16_error(const float* x, std::int64_t d, const std::uint32_t* pairs) {
   return quantisation_error(x, d, 1.0f, [=](std::int64_t i) { return double(component_of_pairs(pairs, i)); });
 }
@@ -80,8 +39,7 @@ inline QueryCodes quantise_query(const float* q, std::int64_t d, std::int8_t* co
     squares += code * code;
   }
   for (std::int64_t i = d; i % (2 * kGroup) != 0; ++i) codes[i] = GPUREC_PLANTED(int8_query_padding_left) ? codes[0] : 0;
-  result.length = next_up(double(result.scale) * std::sqrt(double(squares)) * (1.0 + 0x1p-50));
-  if (GPUREC_PLANTED(int8_length_nearest)) result.length = double(result.scale) * std::sqrt(double(squares));
+  result.length = length_of_codes(result.scale, squares);
   result.error = quantisation_error(q, d, result.scale, [=](std::int64_t i) { return double(codes[i]); });
   return result;
 }

@@ -1,9 +1,10 @@
 // Defects that a test build plants one at a time, to see that the conformance suite finds each of them.
 // GPUREC_PLANTED(name) is constant false in an ordinary build, and every branch on it vanishes. A build with
-// -DGPUREC_PLANTED_DEFECTS=ON plants the one that the environment variable GPUREC_PLANTED_DEFECT names.
+// -DGPUREC_PLANTED_DEFECTS=ON plants the one that the environment variable GPUREC_PLANTED_DEFECT names. Device compilers
+// see constant false always; in kernels that g++ compiles for the emulator defects are planted as on the CPU.
 #pragma once
 
-#ifdef GPUREC_PLANTED_DEFECTS
+#if defined(GPUREC_PLANTED_DEFECTS) && !defined(__CUDACC__)
 #include <cstdlib>
 #include <cstring>
 

@@ -11,7 +11,7 @@
 // a burst of such requests would hold up the arithmetic, and panels that come unasked come late.
 // Bytes read: 4 per item component and tile; arithmetic: kTileQueries multiply-adds per component read.
 #pragma once
-#include <cstdint>
+#include "gpurec/portable_std.hpp"
 
 namespace gpurec {
 

@@ -12,8 +12,8 @@
 // `next`, where it is not null, is as long as `codes` and asked for meanwhile.
 // Bytes read: 1 per item component; arithmetic: a multiply-add a query and component.
 #pragma once
-#include <cstdint>
-
+#include "gpurec/planted.hpp"
+#include "gpurec/portable_std.hpp"
 #include "gpurec/scan.hpp"
 
 namespace gpurec {
@@ -42,11 +42,26 @@ struct TileTermsI8 {
   float shift;
 };
 
-// start[m] = offset - (floor(R - |R| 2^-20 - 1) + 1), with
-//   G = below + shift - (|below| + |shift|) 2^-22 - (error_m norm + length error) (1 + 2^-20),
-//   R = G inverse_m inverse,
+// The least sum of signed codes at which an item comes near: floor(R - |R| 2^-20 - 1) + 1, with
+//   G = below + shift - (|below| + |shift|) 2^-22 - (error norm + length tile.error) (1 + 2^-20),
+//   R = G inverse_scale tile.inverse_scale,
 // in float32, from left to right, clamped to [-2^30, 2^30] before it is rounded down; where it is NaN, of an infinity,
-// it becomes -2^30, so that every item comes near.
+// it becomes -2^30, so that every item comes near. The terms are those of one query of StartTermsI8.
+GPUREC_HD inline std::int32_t least_sum(float below, float length, float error, float inverse_scale,
+                                        const TileTermsI8& tile) {
+  constexpr float kMost = 0x1p30f;
+  const float strayed = error * tile.norm + length * tile.error;
+  const float slack = (std::fabs(below) + std::fabs(tile.shift)) * 0x1p-22f;
+  const float least = below + tile.shift - slack - strayed * (1.0f + 0x1p-20f);
+  const float scaled = least * inverse_scale * tile.inverse_scale;
+  float bound = scaled - std::fabs(scaled) * 0x1p-20f - 1.0f;
+  if (GPUREC_PLANTED(int8_start_roundings_dropped)) bound = scaled;
+  if (!(bound > -kMost)) bound = -kMost;
+  if (bound > kMost) bound = kMost;
+  return std::int32_t(GPUREC_PLANTED(int8_start_truncated) ? bound : std::floor(bound)) + 1;
+}
+
+// start[m] = offset - least_sum of query m and the tile.
 using StartValuesI8 = void (*)(const StartTermsI8& queries, int n_queries, const TileTermsI8& tile,
                                std::int32_t* start);
 

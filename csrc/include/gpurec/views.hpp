@@ -1,6 +1,6 @@
 // Non-owning views of row-major matrices and of per-query row sets; the only array types that kernels see.
 #pragma once
-#include <cstdint>
+#include "gpurec/portable_std.hpp"
 
 namespace gpurec {
 
@@ -11,7 +11,7 @@ struct MatrixView {
   std::int64_t cols = 0;
   std::int64_t row_stride = 0;  // in elements
 
-  T* row(std::int64_t i) const { return data + i * row_stride; }
+  GPUREC_HD T* row(std::int64_t i) const { return data + i * row_stride; }
 };
 
 // Sets of item rows, ascending and distinct within a set; query i uses set which[i], or set i where which is null.
@@ -20,8 +20,8 @@ struct RowSetsView {
   const std::int64_t* rows = nullptr;
   const std::int64_t* which = nullptr;
 
-  const std::int64_t* begin(std::int64_t query) const { return rows + indptr[which ? which[query] : query]; }
-  const std::int64_t* end(std::int64_t query) const { return rows + indptr[(which ? which[query] : query) + 1]; }
+  GPUREC_HD const std::int64_t* begin(std::int64_t query) const { return rows + indptr[which ? which[query] : query]; }
+  GPUREC_HD const std::int64_t* end(std::int64_t query) const { return rows + indptr[(which ? which[query] : query) + 1]; }
 };
 
 enum class Metric { dot, cosine, pearson, euclidean };
