@@ -194,6 +194,7 @@ void register_tests_i8(py::module_& m) {
   m.def("start_values_i8", &start_values_i8);
   m.def("scores_of_sums", &scores_of_sums);
   m.def("scan_tile_i4", &scan_tile_i4);
+  m.def("weight_of_share", &weight_of_share);
   m.def("half_byte_codes", &half_byte_codes);
 }
 

@@ -87,6 +87,21 @@ def test_the_errors_of_codes_are_bounds(d: int, scale: float) -> None:
             assert unit < 1e-40 or float(squares) ** 0.5 >= 0.999 * unit * (int(share) - 1.001)
 
 
+def test_what_an_item_may_stray_is_rounded_up():
+    """length share unit / (scale tile_scale), in 256ths of a unit of the sums."""
+    rng = np.random.default_rng(2)
+    for _ in range(2000):
+        scale, tile_scale = np.float32(2.0) ** np.float32(rng.uniform(-40, 40, 2).astype(np.float32))
+        length = np.float32(scale * rng.uniform(1, 30_000))
+        unit = np.float32(tile_scale * 10 ** rng.uniform(-50, 0.5))
+        one = np.float32(1)
+        weight = _cpu.weight_of_share(length, one / scale, unit, one / tile_scale)
+        exact = 256 * Fraction(float(length)) * Fraction(float(unit))
+        exact /= Fraction(float(scale)) * Fraction(float(tile_scale))
+        assert weight > 1 << 22 or exact <= weight <= exact * Fraction(100_001, 100_000) + 2
+        assert weight <= 1 << 22 or exact > (1 << 22) - 8
+
+
 def test_codes_of_normal_numbers_leave_out_little():
     """An item errs by about 0.12 of the spread; steps up to the largest value would err by 0.18."""
     items = np.random.default_rng(1).standard_normal((ITEMS, 128)).astype(np.float32)

@@ -40,10 +40,7 @@ inline bool sub_tile(const std::int8_t* const* queries, const std::int32_t* star
   for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
-      const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(shares + 16 * v));
-      const __m512i strayed = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(sixteen), _mm512_set1_epi32(weights[m]));
-      const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(strayed, _mm512_set1_epi32(255)), 8);
-      low[m][v] = Sums(_mm512_add_epi32(_mm512_set1_epi32(start[m]), rounded));
+      low[m][v] = Sums{};
       high[m][v] = Sums{};
     }
   }
@@ -75,7 +72,13 @@ inline bool sub_tile(const std::int8_t* const* queries, const std::int32_t* star
     std::uint64_t negative = 0;
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
-      low[m][v] = Sums(_mm512_add_epi32(__m512i(low[m][v]), __m512i(high[m][v])));
+      // Starts are added last, since what they are made of takes a while.
+      const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(shares + 16 * v));
+      const __m512i strayed = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(sixteen), _mm512_set1_epi32(weights[m]));
+      const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(strayed, _mm512_set1_epi32(255)), 8);
+      const __m512i from = _mm512_add_epi32(_mm512_set1_epi32(start[m]), rounded);
+      const __m512i dot = _mm512_add_epi32(__m512i(low[m][v]), __m512i(high[m][v]));
+      low[m][v] = Sums(_mm512_add_epi32(dot, from));
       negative |= std::uint64_t(_mm512_movepi32_mask(__m512i(low[m][v]))) << (16 * v);
     }
     hits[m] = ~negative;

@@ -41,6 +41,7 @@ class Int4Tiles {
     const ItemSegment& segment = *part.segment;
     const std::uint8_t* const next_block =
         following == nullptr ? nullptr : input_.table.parts()[following->part].segment->codes4_of(following->first);
+    constexpr std::int64_t kAhead = 2 * kTileItems;  // of what is read what is asked for
     hits_.resize(members().size());
     if (sums_.size() < std::int64_t(members().size()) * kTileItems) {
       sums_ = AlignedFloats(std::int64_t(members().size()) * kTileItems);
@@ -58,7 +59,10 @@ class Int4Tiles {
         for (Progress* p : members()) input_.scan_canonically(*p, part, at, end);
         continue;
       }
-      const std::uint8_t* const next = at + kTileItems < end ? segment.codes4_of(at + kTileItems) : next_block;
+      const std::int64_t beyond = at + kAhead - end;  // to ask for what does not exist does no harm
+      const std::uint8_t* const next = beyond < 0              ? segment.codes4_of(at + kAhead)
+                                       : next_block == nullptr ? nullptr
+                                                               : next_block + beyond / kTileItems * segment.tile_bytes4();
       queries_.start_at({bounds.scale, 0.0f, bounds.smallest, bounds.largest}, input_.kernels);
       const std::int32_t* const weights = queries_.weights_at(bounds);
       const bool any = input_.kernels.scan_tile_i4(queries_.codes.data(), queries_.start.data(), weights,
