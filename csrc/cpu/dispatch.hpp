@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "gpurec/codes.hpp"
 #include "gpurec/multiply.hpp"
 #include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
@@ -37,6 +38,7 @@ struct Kernels {
   ScanTileI4 scan_tile_i4;
   StartValuesI8 start_values_i8;
   ScoresOfSums scores_of_sums;
+  QuantiseQuery quantise_query;
   ScanTileBf16 scan_tile_bf16;  // null where the ISA has no such arithmetic
   RoundTileBf16 round_tile_bf16;
 

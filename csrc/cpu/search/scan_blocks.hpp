@@ -37,6 +37,7 @@ struct Progress {
            const FiltersView& filters, const Kernels& kernels, Precision precision)
       : index(index),
         query(query),
+        kernels(&kernels),
         denied(filters, index),
         candidates(table, table.n_active(), kernels, precision, query, k) {}
 
@@ -57,9 +58,11 @@ struct Progress {
 
   std::int64_t index;
   const float* query;
+  const Kernels* kernels;
   DeniedClasses denied;
   Candidates candidates;
   SharedTau* shared = nullptr;
+  bool is_done = false;  // no further block matters
   Precision precision = Precision::fp32;  // that it is scanned in
   std::vector<std::int8_t> codes;  // of an int8 or 4-bit scan
   QueryCodes query_codes;
@@ -69,7 +72,7 @@ struct Progress {
   bool quantise() {
     const std::int64_t d = candidates.items().d();
     codes.resize(std::size_t((d + 2 * kGroup - 1) / (2 * kGroup) * (2 * kGroup)));
-    query_codes = quantise_query(query, d, codes.data());
+    query_codes = kernels->quantise_query(query, d, codes.data());
     if (query_codes.scale == 0.0f) return false;
     candidates.allow_int8(query_codes);
     return true;
@@ -96,6 +99,10 @@ struct Blocks {
   std::size_t first() const { return part * run; }
   std::size_t after(std::size_t block) const {
     return block + 1 + ((block + 1) % run == 0 ? (n_parts - 1) * run : 0);
+  }
+  std::int64_t count(std::size_t n_blocks) const {
+    const std::size_t round = n_parts * run, last = n_blocks % round;
+    return std::int64_t(n_blocks / round * run + std::min(run, last - std::min(last, part * run)));
   }
 };
 

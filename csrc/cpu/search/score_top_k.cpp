@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <deque>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -64,10 +63,11 @@ class Search {
     return precision == Precision::fp32 || table.with_codes();
   }
 
-  using Group = std::deque<Progress>;
+  using Group = std::vector<Progress>;
 
   static std::vector<Progress*> members(Group& group, std::int64_t first, std::int64_t end) {
     std::vector<Progress*> part;
+    part.reserve(std::size_t(end - first));
     for (std::int64_t i = first; i < end; ++i) part.push_back(&group[std::size_t(i)]);
     return part;
   }
@@ -87,7 +87,8 @@ class Search {
     const std::int64_t most_scanned = std::clamp<std::int64_t>(kRoom / table_.d() / kTileQueries, 8, 86) * kTileQueries;
     const std::int64_t room = queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
-    const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
+    const std::int64_t together = table_.with_codes() ? 22 * kTileQueries : kMostRescored;
+    const std::int64_t size = share_of(of_thread, std::min(together, room));
     const Sample sample = sample_of(1);
     in_tasks((queries_.rows + size - 1) / size, [&](std::int64_t task, PhaseClock& clock) {
       Group group = progress_of(task * size, std::min(queries_.rows, (task + 1) * size), clock);
@@ -118,6 +119,7 @@ class Search {
     in_tasks(std::min(n_parts, queries_.rows), [&](std::int64_t task, PhaseClock& clock) {
       const std::int64_t n_tasks = std::min(n_parts, queries_.rows);
       Group group;
+      group.reserve(std::size_t(queries_.rows / n_tasks + 1));
       for (std::int64_t i = queries_.rows * task / n_tasks; i < queries_.rows * (task + 1) / n_tasks; ++i) {
         group.push_back(std::move(parts[0][std::size_t(i)]));
         for (std::int64_t part = 1; part < n_parts; ++part) {
@@ -200,8 +202,10 @@ class Search {
   Group progress_of(std::int64_t first, std::int64_t end, PhaseClock& clock) const {
     clock.begin(Phase::start);
     Group group;
+    group.reserve(std::size_t(end - first));
     for (std::int64_t i = first; i < end; ++i) {
-      group.push_back(start_of(i));
+      group.emplace_back(table_, i, queries_.row(i), k_, filters_, kernels_, precision_);
+      group.back().candidates.prove(floor_);
       seed(group.back());
     }
     return group;

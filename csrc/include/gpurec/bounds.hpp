@@ -124,6 +124,14 @@ class QueryBound {
     return round32(next_up(distance_rounding(largest) - next_down(gap * gap)));
   }
 
+  // Every item whose norm is below this has a canonical score below tau; 0 where norms alone tell nothing.
+  GPUREC_HD float least_norm(float tau) const {
+    const float below = GPUREC_PLANTED(least_norm_of_tau) ? tau : next_down32(tau);
+    if (euclidean_ || !(below > 0.0f)) return 0.0f;
+    const double factor = GPUREC_PLANTED(least_norm_roundings_dropped) ? 1.0 : 1.0 + (double(d_) / 32 + 16) * 0x1p-52;
+    return round_down32(double(below) / (query_upper_ * factor));
+  }
+
  protected:
   // u: how far the canonical float64 sums stray from the exact score of an item of at most that norm.
   GPUREC_HD double dot_rounding(double item_norm) const {
@@ -233,6 +241,8 @@ class Int8Bound : public QueryBound {
       : QueryBound(metric, d, query_squares), scale_(scale), length_(length), error_(error) {
     if (GPUREC_PLANTED(int8_query_error_dropped)) error_ = 0.0;
     if (GPUREC_PLANTED(int8_item_error_dropped)) length_ = 0.0;
+    length32_ = round_up32(length_);
+    error_per_norm_ = round_up32(next_up(error_ + dot_rounding(1.0)));
   }
 
   GPUREC_HD float scale() const { return scale_; }
@@ -264,8 +274,8 @@ class Int8Bound : public QueryBound {
     const double rounding = 2.0 * distance_factor() * query_upper_ * query_upper_ + 0x1p-1000;
     return round_down32(next_down(0.5 * next_down(double(below) + query_squares_) - rounding));
   }
-  GPUREC_HD float length() const { return round_up32(length_); }
-  GPUREC_HD float error_per_norm() const { return round_up32(next_up(error_ + dot_rounding(1.0))); }
+  GPUREC_HD float length() const { return length32_; }
+  GPUREC_HD float error_per_norm() const { return error_per_norm_; }
   GPUREC_HD float start_shift(const TileBounds& tile) const {
     if (!euclidean_) return 0.0f;
     const double nearest = GPUREC_PLANTED(int8_start_shift_of_largest) ? tile.largest : tile.smallest;
@@ -277,6 +287,8 @@ class Int8Bound : public QueryBound {
   GPUREC_HD double distance_factor() const { return (double(d_) / 32 + 11) * 0x1p-52; }
 
   float scale_ = 1.0f;
+  float length32_ = 0.0f;
+  float error_per_norm_ = 0.0f;
   double length_ = 0.0;
   double error_ = 0.0;
 };
