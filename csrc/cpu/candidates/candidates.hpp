@@ -211,7 +211,7 @@ class Candidates {
     exact_.reserve(n_exact + std::size_t(n + list_.n_aside()));
     exact_.resize(n_exact + std::size_t(n));
     std::uint64_t* const keys = exact_.data();
-       for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t i = 0; i < n; ++i) {
       keys[n_exact] = order_key(scores[i], rows[i]);
       // Finite always, unless a mapped file's norms are not those of its items.
       n_exact += std::size_t(scores[i] >= tau_) & std::size_t(is_finite(scores[i]));
@@ -333,11 +333,12 @@ class Candidates {
 
   // Intervals too wide to tell the candidates apart, or mass ties: score them all and let the total order cut to k.
   void score_all() {
-    std::vector<float> item(static_cast<std::size_t>(items_->d()));
+    std::vector<float> room(static_cast<std::size_t>(items_->d()));
+    exact_.reserve(exact_.size() + std::size_t(list_.size()));
+    for (std::int64_t i = 0; i < list_.size(); ++i) items_->prefetch_item(list_.positions()[i]);
     for (std::int64_t i = 0; i < list_.size(); ++i) {
       const std::uint32_t position = list_.positions()[i];
-      items_->copy_item(position, item.data());
-      const float exact = score(item.data());
+      const float exact = score(items_->item_at(position, room.data()));
       if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, items_->row_at(position)));
     }
     list_.take_up_aside();

@@ -135,11 +135,13 @@ class BlockScan {
  private:
   bool by_norms() const { return input_.table.metric() != Metric::euclidean; }  // whether they order the blocks
 
-  // The list is made again after a few blocks, sooner where norms fall fast or few queries share its cost.
+  // The list is made again after a few blocks, sooner where few queries share its cost or norms fall fast, unless the
+  // tiles see to that and only the first blocks change much.
   bool is_stale(const ItemTable::Block& block) const {
-    constexpr int kOldest = 8;
-    return any_invalid_ || tiles_.members().size() < kTileQueries || age_ + 1 >= kOldest ||
-           !(block.largest > largest_ * 0.98);
+    constexpr int kOldest = 8, kFirst = 3;
+    if (any_invalid_ || tiles_.members().size() < kTileQueries || age_ + 1 >= kOldest) return true;
+    const bool drops = Tiles::kDropsQueries && tiles_.members()[0]->shared == nullptr && n_lists_ >= kFirst;
+    return !drops && !(block.largest > largest_ * 0.98);
   }
 
   // A query that neither this block nor a later one matters to leaves the group; those that need the largest norms, and
@@ -149,6 +151,7 @@ class BlockScan {
     tiles_.clear();
     any_invalid_ = !by_norms();
     age_ = 0;
+    ++n_lists_;
     largest_ = block.largest;
     order_.clear();
     std::size_t n_kept = 0;
@@ -200,6 +203,7 @@ class BlockScan {
   bool any_invalid_ = false;         // the list holds for this block alone
   double largest_ = std::numeric_limits<double>::infinity();  // norm of the block it was made for
   int age_ = 0;                      // blocks since
+  int n_lists_ = 0;                  // made so far
   Walk walk_;                        // since then
 };
 

@@ -78,7 +78,13 @@ class ItemTable final : public ItemSource {
     part.segment->copy_item(position - part.base, out);
   }
 
-  void prefetch_item(std::uint32_t position) const {
+  const float* item_at(std::uint32_t position, float* room) const override {
+    const Part& part = part_of(position);
+    if (part.segment->by_rows()) return part.segment->row(position - part.base);
+    part.segment->copy_item(position - part.base, room);
+    return room;
+  }
+  void prefetch_item(std::uint32_t position) const override {
     const Part& part = part_of(position);
     part.segment->prefetch_item(position - part.base);
   }

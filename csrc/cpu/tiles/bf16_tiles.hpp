@@ -8,6 +8,8 @@ namespace gpurec::cpu {
 // is little beside the scan.
 class Bf16Tiles {
  public:
+  static constexpr bool kDropsQueries = false;
+
   explicit Bf16Tiles(const ScanInput& input)
       : input_(input), tile_(n_pairs(input.table.d()) * kTileItems) {}
 

@@ -6,6 +6,8 @@ namespace gpurec::cpu {
 
 class Float32Tiles {
  public:
+  static constexpr bool kDropsQueries = false;
+
   explicit Float32Tiles(const ScanInput& input) : input_(input) {}
 
   const std::vector<Progress*>& members() const { return members_; }

@@ -12,6 +12,8 @@ namespace gpurec::cpu {
 
 class Int4Tiles {
  public:
+  static constexpr bool kDropsQueries = false;
+
   explicit Int4Tiles(const ScanInput& input)
       : input_(input), int8_(input), n_head_(std::clamp<std::int64_t>(input.table.n_active() / kItemsPerHead, 1, 16)) {}
 

@@ -7,6 +7,8 @@ namespace gpurec::cpu {
 
 class Int8Tiles {
  public:
+  static constexpr bool kDropsQueries = true;  // as their tiles no longer matter
+
   explicit Int8Tiles(const ScanInput& input) : input_(input) {}
 
   const std::vector<Progress*>& members() const { return queries_.members; }
