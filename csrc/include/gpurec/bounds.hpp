@@ -128,8 +128,7 @@ class QueryBound {
   GPUREC_HD float least_norm(float tau) const {
     const float below = GPUREC_PLANTED(least_norm_of_tau) ? tau : next_down32(tau);
     if (euclidean_ || !(below > 0.0f)) return 0.0f;
-    const double factor = GPUREC_PLANTED(least_norm_roundings_dropped) ? 1.0 : 1.0 + (double(d_) / 32 + 16) * 0x1p-52;
-    return round_down32(double(below) / (query_upper_ * factor));
+    return round_down32(double(below) / (query_upper_ * (1.0 + (double(d_) / 32 + 16) * 0x1p-52)));
   }
 
  protected:
