@@ -34,7 +34,7 @@ struct Walk {
     p.candidates.stats().items_scanned += scanned.items;
   }
 
-  // A query that neither what comes after the block's first n_done tiles nor any other block matters to.
+  // A query that neither what comes after the block's first n_done tiles nor any later block matters to.
   void drop(Progress& p, std::int64_t n_done) const {
     count(p);
     p.candidates.stats().tiles_skipped += n_left > 0 ? n_left - n_done : 0;

@@ -20,13 +20,16 @@ class Int8Tiles {
     return true;
   }
 
-  // Queries that need larger norms than a tile has are done: they are the last ones (BlockScan).
+  // Queries that need larger norms than this tile and all that follow have are done: they are the last ones (BlockScan).
   void scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following,
             Walk& walk) {
     const ItemSegment& segment = *input_.table.parts()[block.part].segment;
     const std::uint8_t* const next_block = codes_of(following);
+    // The next block of a segment has no larger norms than this tile; that of another segment may.
+    const float of_following = following == nullptr || GPUREC_PLANTED(norm_cut_of_one_segment)
+                                   ? 0.0f : round_up32(following->largest);
     for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
-      const float norm = float(segment.tiles[std::size_t(at / kTileItems)].largest);
+      const float norm = std::max(float(segment.tiles[std::size_t(at / kTileItems)].largest), of_following);
       while (queries_.size() > 0 && norm < queries_.least_norm.back()) {
         walk.drop(*members().back(), (at - block.first) / kTileItems);
         queries_.drop_last();
