@@ -17,10 +17,12 @@ namespace gpurec::cpu {
 struct Scanned {
   std::int64_t tiles = 0;
   std::int64_t items = 0;
+  std::int64_t leading_tiles = 0;
 
   void add(const Scanned& other) {
     tiles += other.tiles;
     items += other.items;
+    leading_tiles += other.leading_tiles;
   }
 };
 
@@ -32,6 +34,7 @@ struct Walk {
   void count(Progress& p) const {
     p.candidates.stats().tiles_scanned += scanned.tiles;
     p.candidates.stats().items_scanned += scanned.items;
+    p.candidates.stats().leading_tiles += scanned.leading_tiles;
   }
 
   // A query that neither what comes after the block's first n_done tiles nor any later block matters to.
@@ -133,8 +136,6 @@ class BlockScan {
   }
 
  private:
-  bool by_norms() const { return input_.table.metric() != Metric::euclidean; }  // whether they order the blocks
-
   // The list is made again after a few blocks, sooner where few queries share its cost or norms fall fast, unless the
   // tiles see to that and only the first blocks change much.
   bool is_stale(const ItemTable::Block& block) const {
@@ -149,12 +150,13 @@ class BlockScan {
   void refresh(std::vector<Progress*>& group, const ItemTable::Block& block, std::size_t tile, std::int64_t end) {
     count();
     tiles_.clear();
-    any_invalid_ = !by_norms();
+    any_invalid_ = !input_.table.norms_fall();
     age_ = 0;
     ++n_lists_;
     largest_ = block.largest;
     order_.clear();
     std::size_t n_kept = 0;
+    const bool by_norms = input_.table.pruning().norms;
     for (Progress* const member : group) {
       Progress& p = *member;
       if (p.is_done) continue;
@@ -165,8 +167,8 @@ class BlockScan {
       }
       const float best = p.candidates.bound().best_possible(block.smallest, block.largest);
       const float tau = p.candidates.tau();
-      if (GPUREC_PLANTED(panel_skip_at_equality) ? best <= tau : best < tau) {
-        if (by_norms()) {
+      if (by_norms && (GPUREC_PLANTED(panel_skip_at_equality) ? best <= tau : best < tau)) {
+        if (input_.table.norms_fall()) {
           walk_.drop(p, 0);
           continue;
         }
@@ -177,7 +179,7 @@ class BlockScan {
       group[n_kept++] = member;
     }
     group.resize(n_kept);
-    if (by_norms()) {
+    if (input_.table.norms_fall()) {
       std::sort(order_.begin(), order_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     }
     for (const auto& [least_norm, p] : order_) {

@@ -50,7 +50,7 @@ struct Progress {
 
   // Makes what the query is scanned with; false where there is no such thing.
   bool is_ready(Precision wanted) {
-    const bool coded = wanted == Precision::int8 || wanted == Precision::int4;
+    const bool coded = wanted == Precision::int8 || wanted == Precision::int4 || wanted == Precision::leading;
     const bool ready = coded ? quantise() : wanted == Precision::bf16 ? round() : true;
     precision = ready ? wanted : Precision::fp32;
     return ready;
@@ -66,6 +66,7 @@ struct Progress {
   Precision precision = Precision::fp32;  // that it is scanned in
   std::vector<std::int8_t> codes;  // of an int8 or 4-bit scan
   QueryCodes query_codes;
+  LeadingQuery leading;  // of a scan in leading directions
   std::vector<std::uint32_t> pairs;  // of a bfloat16 scan
 
  private:

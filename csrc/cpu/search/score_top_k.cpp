@@ -38,7 +38,7 @@ class Search {
         k_(k),
         floor_(floor),
         filters_(filters),
-        precision_(can_scan(table, kernels, precision) ? precision : Precision::fp32),
+        precision_(scanned_in(table, kernels, precision)),
         answer_(std::move(answer)),
         report_(report),
         kernels_(kernels),
@@ -58,9 +58,10 @@ class Search {
   }
 
  private:
-  static bool can_scan(const ItemTable& table, const Kernels& kernels, Precision precision) {
-    if (precision == Precision::bf16) return kernels.scan_tile_bf16 != nullptr;
-    return precision == Precision::fp32 || table.with_codes();
+  static Precision scanned_in(const ItemTable& table, const Kernels& kernels, Precision wanted) {
+    if (wanted == Precision::bf16) return kernels.scan_tile_bf16 != nullptr ? wanted : Precision::fp32;
+    if (wanted == Precision::leading && table.leading() == nullptr) wanted = Precision::int8;
+    return table.with_codes() ? wanted : Precision::fp32;
   }
 
   using Group = std::vector<Progress>;
@@ -131,7 +132,7 @@ class Search {
   }
 
   Sample sample_of(std::size_t n_parts) const {
-    if (precision_ == Precision::int4) return {};  // its candidates are scored at once
+    if (precision_ == Precision::int4 || precision_ == Precision::leading) return {};  // its candidates are scored at once
     const double scan_cost =
         double(table_.d()) / (precision_ == Precision::int8 ? 4000 : precision_ == Precision::bf16 ? 900 : 460);
     const Sample sample =

@@ -28,15 +28,19 @@ struct CodedQueries {
 
   // `zero` is what item codes are offset by.
   void add(Progress& p, std::int32_t zero) {
-    const Int8Bound& bound = p.candidates.int8_bound();
+    add(p, p.candidates.int8_bound(), p.codes.data(), -zero * p.query_codes.sum);
+  }
+
+  // The same of other codes of the query, with their bound and what takes the offset back.
+  void add(Progress& p, const Int8Bound& bound, const std::int8_t* of_query, std::int32_t offset_back) {
     members.push_back(&p);
-    codes.push_back(p.codes.data());
-    below.push_back(bound.below(p.candidates.tau()));
-    least_norm.push_back(bound.least_norm(p.candidates.tau()));
+    codes.push_back(of_query);
+    below.push_back(p.candidates.int8_bound().below(p.candidates.tau()));
+    least_norm.push_back(p.candidates.int8_bound().least_norm(p.candidates.tau()));
     length.push_back(bound.length());
     error.push_back(bound.error_per_norm());
     inverse_scale.push_back(1.0f / bound.scale());
-    offset.push_back(-zero * p.query_codes.sum);
+    offset.push_back(offset_back);
   }
 
   // The last one is done.

@@ -25,12 +25,14 @@ class Int8Tiles {
             Walk& walk) {
     const ItemSegment& segment = *input_.table.parts()[block.part].segment;
     const std::uint8_t* const next_block = codes_of(following);
+    const bool may_drop = input_.table.norms_fall() && input_.table.pruning().norms;
     // The next block of a segment has no larger norms than this tile; that of another segment may.
     const float of_following = following == nullptr || GPUREC_PLANTED(norm_cut_of_one_segment)
-                                   ? 0.0f : round_up32(following->largest);
+                                   ? 0.0f
+                                   : round_up32(following->largest);
     for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
       const float norm = std::max(float(segment.tiles[std::size_t(at / kTileItems)].largest), of_following);
-      while (queries_.size() > 0 && norm < queries_.least_norm.back()) {
+      while (may_drop && queries_.size() > 0 && norm < queries_.least_norm.back()) {
         walk.drop(*members().back(), (at - block.first) / kTileItems);
         queries_.drop_last();
       }

@@ -336,6 +336,31 @@ class Bf16Bound : public QueryBound {
   double flushed_ = 0.0;
 };
 
+// The bound for an int8 scan in leading directions: with directions V (d x m), y = V'x and z = V'q as float32 came out,
+// and x = V y + p, q = V z + r,
+//   |q.x - z.y| <= |r||p| + eta |z||y| + |V'r||y| + |z||V'p|,   eta >= |V'V - I|_F,   |V'r| <= |V'q - z| + eta |z|.
+// |r||p| is taken as one more component, |r| of the query and |p| of the item, so that the codes are those of (z, |r|)
+// and (y, |p|). The rest is `rotation_error` for each unit of an item's norm, which is at least |x| and |(y, |p|)|.
+// docs/design/0011-pruning.md derives them for d < 2^20, m < 2^8 and eta <= kMostDefect.
+constexpr double kMostDefect = 0.5;
+
+// eta from the sum of the squared components of V'V - I, in float64 from the float32 directions.
+GPUREC_HD inline double rotation_defect(double squares, std::int64_t d, std::int64_t m) {
+  if (GPUREC_PLANTED(rotation_eta_dropped)) return 0.0;
+  return next_up(std::sqrt(squares) * (1.0 + 0x1p-40) + (double(d) / 32 + 16) * kHalfUlp64 * 2.0 * double(m));
+}
+
+// |p| from the sum of the squared components of x - V y, in float64; `norm` is an upper bound of |x|.
+GPUREC_HD inline double rotation_tail(double squares, std::int64_t d, double norm) {
+  if (GPUREC_PLANTED(rotation_tail_dropped)) return 0.0;
+  return squares == 0.0 && norm == 0.0 ? 0.0 : next_up(error_norm_upper(squares, d) + 0x1p-38 * norm);
+}
+
+// `rotated` is an upper bound of |z|.
+GPUREC_HD inline double rotation_error(double eta, double query_norm, double rotated) {
+  return next_up((3.0 * eta * rotated + 0x1p-22 * (query_norm + rotated)) * (1.0 + 0x1p-50));
+}
+
 // Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each
 // square rounded once and their sum once more, and p the float32 dot, the value 2 p - S, rounded once, errs by at most
 // (gamma_d + 2.1 * 2^-24) S + d 2^-148 and one rounding of its own. Where it is at least kCloseShare * S that is, with g =

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import cache
 
 from ..errors import BackendUnavailableError
-from .base import METRICS, NO_FILTERS, Backend, Filters, Index, RowSets
+from .base import METRICS, NO_FILTERS, PRUNING, Backend, Filters, Index, RowSets
 from .environment import strict_floats
 from .finite import first_invalid_row
 from .report import SearchReport
@@ -18,6 +18,7 @@ from .report import SearchReport
 __all__ = [
     "METRICS",
     "NO_FILTERS",
+    "PRUNING",
     "Backend",
     "Filters",
     "Index",
