@@ -26,6 +26,9 @@ struct Kernels {
   CanonicalSum neg_squared_distance64;
   CanonicalScores dot_scores;
   CanonicalScores neg_squared_distance_scores;
+  WidenRows widen_rows;
+  AppendScored append_dots;
+  AppendScored append_neg_squared_distances;
   UnpackPanel unpack_panel;
   PackPanel pack_panel;
   FindAbove find_above;
@@ -47,6 +50,9 @@ struct Kernels {
   }
   CanonicalScores canonical_scores(Metric metric) const {
     return metric == Metric::euclidean ? neg_squared_distance_scores : dot_scores;
+  }
+  AppendScored append_scored(Metric metric) const {
+    return metric == Metric::euclidean ? append_neg_squared_distances : append_dots;
   }
 };
 

@@ -75,6 +75,11 @@ class Candidates {
   bool is_proved() const {
     if (proved_ >= tau_ || GPUREC_PLANTED(threshold_supposed_unchecked)) return true;
     const std::uint64_t least = std::uint64_t(monotone_u32(tau_)) << 32;
+    const auto n = std::int64_t(exact_.size());
+    if (n < k_) return false;
+    std::uint64_t smallest, largest;
+    kernels_->range_of_keys(exact_.data(), n, &smallest, &largest);
+    if (smallest >= least) return true;
     return std::count_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key >= least; }) >= k_;
   }
 
@@ -86,7 +91,7 @@ class Candidates {
 
   // Supposes what that one reaches, where so many were let through; about `n_expected` items will. The sample is
   // forgotten: the scan meets its items again.
-  void end_sample(std::int64_t n_expected) {
+  void end_sample(std::int64_t n_expected, bool score_at_once) {
     const std::int64_t rank = std::exchange(sample_rank_, 0);
     full_at_ = limit_;
     const std::int64_t n = list_.size();
@@ -95,7 +100,12 @@ class Candidates {
     if (rank > n) return;
     ++stats_.supposed;
     suppose(round32(bound_.estimate(kernels_->near_kth_largest(list_.values(), n, rank))));
-    list_.reserve(std::min(limit_, n_expected + n_expected / 8) + kTileItems);
+    n_expected = std::min(limit_, n_expected + n_expected / 8) + kTileItems;
+    if (score_at_once) {
+      exact_.reserve(std::size_t(n_expected));
+    } else {
+      list_.reserve(n_expected);
+    }
   }
 
   // The scan values at or below this are of no use, for items of at most that slack.
@@ -134,6 +144,26 @@ class Candidates {
       ++stats_.compressions;
       cut_exact();
     }
+  }
+
+  // Items of a tile that passed the filters, a bit each, widened as the query is: scored at once. True where the
+  // threshold rose.
+  bool offer_wide(const double* query, const double* items, const std::uint32_t* rows, std::uint64_t bits) {
+    const std::size_t n = exact_.size();
+    constexpr std::size_t kRoom = kTileItems + 8;
+    if (exact_.capacity() < n + kRoom) exact_.reserve(std::min(2 * n, std::size_t(limit_)) + 2 * kRoom);
+    exact_.resize(n + kRoom);
+    const auto append = kernels_->append_scored(items_->metric());
+    const Appended appended = append(query, items, items_->d(), bits, rows, tau_, exact_.data() + n);
+    exact_.resize(n + std::size_t(appended.kept));
+    stats_.scored_at_once += appended.scored;
+    stats_.rescored += appended.scored;
+    stats_.candidates += appended.kept;
+    if (std::int64_t(exact_.size()) < limit_) return false;
+    ++stats_.compressions;
+    const float before = tau_;
+    cut_exact();
+    return tau_ > before;
   }
 
   // Scores the entries so far and forgets their scan values.
@@ -228,7 +258,8 @@ class Candidates {
                    exact_.end());
     }
     const auto k = std::size_t(std::min<std::int64_t>(k_, std::int64_t(exact_.size())));
-    if (exact_.size() > k + k / 2) {  // a few more are quicker sorted than told apart
+    // A few more are quicker sorted than told apart, and where digits are counted more than a few.
+    if (exact_.size() > (exact_.size() > kFewKeys ? 4 * k : k + k / 2)) {
       std::nth_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k), exact_.end(), std::greater<std::uint64_t>());
       const float last = score_of_key(*std::min_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k)));
       count_ties(k, last);

@@ -32,6 +32,21 @@ struct Uninitialised : std::allocator<T> {
 
 using Keys = std::vector<std::uint64_t, Uninitialised<std::uint64_t>>;
 
+constexpr std::size_t kFewKeys = 512;  // below, comparing costs less than counting digits
+
+// What sorting needs besides the keys: a thread's own, so that it is not asked of the system each time.
+struct SortRoom {
+  static constexpr std::size_t kMostKept = 1 << 16;
+
+  Keys keys;
+  std::vector<std::uint32_t> starts;
+
+  static SortRoom& of_thread() {
+    thread_local SortRoom room;
+    return room;
+  }
+};
+
 // By kPasses digits of the distance from the largest score, that of the last digit first.
 template <int kPasses>
 void sort_by_digits(Keys& keys, std::uint32_t top, int digit_bits) {
@@ -39,23 +54,26 @@ void sort_by_digits(Keys& keys, std::uint32_t top, int digit_bits) {
   const auto digit = [=](std::uint64_t key, int pass) {
     return (top - std::uint32_t(key >> 32)) >> (pass * digit_bits) & (n_digits - 1);
   };
-  std::vector<std::uint32_t> starts(kPasses * n_digits);
+  SortRoom& room = SortRoom::of_thread();
+  std::vector<std::uint32_t>& starts = room.starts;
+  starts.assign(kPasses * n_digits, 0);
   std::uint32_t* start[kPasses];
   for (int pass = 0; pass < kPasses; ++pass) start[pass] = starts.data() + std::uint32_t(pass) * n_digits;
   for (const std::uint64_t key : keys) {
     for (int pass = 0; pass < kPasses; ++pass) ++start[pass][digit(key, pass)];
   }
-  Keys sorted(keys.size());
+  Keys& sorted = room.keys;
+  sorted.resize(keys.size());
   for (int pass = 0; pass < kPasses; ++pass) {
     std::uint32_t sum = 0;
     for (std::uint32_t i = 0; i < n_digits; ++i) sum += std::exchange(start[pass][i], sum);
     for (const std::uint64_t key : keys) sorted[start[pass][digit(key, pass)]++] = key;
     keys.swap(sorted);
   }
+  if (sorted.capacity() > SortRoom::kMostKept) Keys().swap(sorted);
 }
 
 inline void sort_keys(Keys& keys, const Kernels& kernels) {
-  constexpr std::size_t kFewKeys = 512;  // below, comparing costs less than counting digits
   if (keys.size() <= kFewKeys) {
     std::sort(keys.begin(), keys.end(), std::greater<std::uint64_t>());
     return;

@@ -51,6 +51,7 @@ struct ScanInput {
   const FiltersView& filters;
   const Kernels& kernels;
   std::size_t every;
+  bool score_at_once;  // what many queries want of a tile
 
   bool is_wanted(std::size_t tile) const { return tile % every == every - 1; }
 

@@ -11,7 +11,7 @@ namespace gpurec::cpu {
 
 void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels, Precision precision,
                  const std::vector<Progress*>& group, Blocks blocks) {
-  const ScanInput input = {table, filters, kernels, blocks.every};
+  const ScanInput input = {table, filters, kernels, blocks.every, blocks.score_at_once};
   if (precision == Precision::leading) {
     BlockScan<LeadingTiles>(input).scan(group, blocks);
   } else if (precision == Precision::int4) {

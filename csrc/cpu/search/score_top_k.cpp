@@ -148,16 +148,20 @@ class Search {
     for (Progress* p : group) (p->is_ready(precision_) ? ready : others).push_back(p);
     const auto scan_part = [&](Precision precision, const std::vector<Progress*>& part) {
       if (part.empty()) return;
+      const bool at_once = precision == Precision::int8 &&
+                           double(part.size()) * double(std::min(k_, table_.n_active())) >= double(table_.n_active());
       if (sample.every > 0) {
         clock.begin(Phase::sample);
         for (Progress* p : part) p->candidates.begin_sample(sample.rank);
         Blocks sampled = share;
         sampled.every = std::size_t(sample.every);
         scan_blocks(table_, filters_, kernels_, precision, part, sampled);
-        for (Progress* p : part) p->candidates.end_sample(sample.n_expected);
+        for (Progress* p : part) p->candidates.end_sample(sample.n_expected, at_once);
       }
       clock.begin(Phase::scan);
-      scan_blocks(table_, filters_, kernels_, precision, part, share);
+      Blocks all = share;
+      all.score_at_once = at_once;
+      scan_blocks(table_, filters_, kernels_, precision, part, all);
     };
     scan_part(precision_, ready);
     scan_part(Precision::fp32, others);

@@ -2,6 +2,7 @@
 #pragma once
 #include "search/block_scan.hpp"
 #include "tiles/coded_queries.hpp"
+#include "tiles/tile_scores.hpp"
 
 namespace gpurec::cpu {
 
@@ -9,14 +10,18 @@ class Int8Tiles {
  public:
   static constexpr bool kDropsQueries = true;  // as their tiles no longer matter
 
-  explicit Int8Tiles(const ScanInput& input) : input_(input) {}
+  explicit Int8Tiles(const ScanInput& input) : input_(input), scores_(input) {}
 
   const std::vector<Progress*>& members() const { return queries_.members; }
 
-  void clear() { queries_.clear(); }
+  void clear() {
+    queries_.clear();
+    scores_.clear();
+  }
 
   bool add(Progress& p, const ItemTable::Block&) {
     queries_.add(p, GPUREC_PLANTED(int8_offset_kept) ? 0 : 128);
+    if (input_.score_at_once) scores_.add(p);
     return true;
   }
 
@@ -88,6 +93,7 @@ class Int8Tiles {
     const int n_near =
         input_.kernels.scan_tile_i8(queries_.codes.data(), start, queries_.size(), segment.codes_of(at),
                                     segment.n_groups(), near_.data(), hits_.data(), sums, next);
+    if (input_.score_at_once && score_at_once(part, at, live, n_near)) return;
     for (int r = 0; r < n_near; ++r) {
       std::uint64_t bits = hits_[std::size_t(r)] & live;
       if (bits == 0) continue;
@@ -99,6 +105,23 @@ class Int8Tiles {
         queries_.raise(m, GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
       }
     }
+  }
+
+  // Whether so much of a tile is wanted; then it has its scores.
+  bool score_at_once(const ItemTable::Part& part, std::int64_t at, std::uint64_t live, int n_near) {
+    std::int64_t n_wanted = 0;
+    for (int r = 0; r < n_near && n_wanted < kTileItems; ++r) {
+      n_wanted += __builtin_popcountll(hits_[std::size_t(r)] & live);
+    }
+    if (n_wanted < kTileItems) return false;
+    for (int r = 0; r < n_near; ++r) {
+      std::uint64_t& bits = hits_[std::size_t(r)];
+      const auto m = std::size_t(near_[std::size_t(r)]);
+      bits = input_.permitted(*members()[m], part.segment->row_of + at, bits & live);
+    }
+    scores_.score(members(), part, at, near_.data(), hits_.data(), n_near,
+                  [&](std::size_t m) { queries_.raise(m, m); });
+    return true;
   }
 
   // The scan values of a tile's sums; `add` takes the threshold off and the offset back.
@@ -122,6 +145,7 @@ class Int8Tiles {
 
   const ScanInput& input_;
   CodedQueries queries_;
+  TileScores scores_;
   // Of the tile that is scanned.
   std::vector<std::int32_t> near_;
   std::vector<std::uint64_t> hits_;
