@@ -199,19 +199,19 @@ struct Wanted {
   __m128 infinity;
 };
 
-// Scores of N items, the first of those that `bits` names; those taken are removed, where no more are the last stays.
+// Scores of N items, the first of those that `bits` names; those taken are removed, but for the last of all.
 // Appends the keys of those that are wanted, of the first n_items at most.
 template <class Term, bool kNegate, int N>
 inline __attribute__((always_inline)) int append_some(const double* q, const double* items, std::int64_t d,
-                                                      std::uint64_t& bits, int n_items, const std::uint32_t* rows,
+                                                      std::uint64_t& bits, std::uint64_t last, int n_items,
+                                                      const std::uint32_t* rows,
                                                       const Wanted& wanted, std::uint64_t* keys) {
   const double* x[N];
   int row[N];
 #pragma GCC unroll 4
   for (int i = 0; i < N; ++i) {
     const int j = __builtin_ctzll(bits);
-    const std::uint64_t rest = bits & (bits - 1);
-    bits = rest != 0 ? rest : bits;
+    bits = (bits & (bits - 1)) | last;
     x[i] = items + j * d;
     row[i] = int(rows[j]);
   }
@@ -241,11 +241,12 @@ inline Appended append_scored(const double* q, const double* items, std::int64_t
   const Wanted wanted = {_mm_set1_ps(least > kLowest ? least : kLowest),
                          _mm_set1_ps(std::numeric_limits<float>::infinity())};
   const int n_scored = __builtin_popcountll(bits);
+  const std::uint64_t last = std::uint64_t(bits != 0) << 63 >> __builtin_clzll(bits | 1);
   int left = n_scored, n = 0;
   for (; left > 2; left -= 4) {
-    n += append_some<Term, kNegate, 4>(q, items, wide(d), bits, left < 4 ? left : 4, rows, wanted, keys + n);
+    n += append_some<Term, kNegate, 4>(q, items, wide(d), bits, last, left < 4 ? left : 4, rows, wanted, keys + n);
   }
-  if (left > 0) n += append_some<Term, kNegate, 2>(q, items, wide(d), bits, left, rows, wanted, keys + n);
+  if (left > 0) n += append_some<Term, kNegate, 2>(q, items, wide(d), bits, last, left, rows, wanted, keys + n);
   return {n_scored, n};
 }
 

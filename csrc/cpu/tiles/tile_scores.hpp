@@ -30,6 +30,9 @@ class TileScores {
     const ItemSegment& segment = *part.segment;
     items_.resize(std::size_t(run_ * width_));
     const std::int64_t n_items = std::min<std::int64_t>(kTileItems, segment.n - at);
+    // The next tile's items come nearer meanwhile, a few lines with each query.
+    const auto* ahead = reinterpret_cast<const char*>(segment.row(at + n_items));
+    const auto* const end = reinterpret_cast<const char*>(segment.row(std::min(segment.n, at + n_items + kTileItems)));
     for (std::int64_t first = 0; first < n_items; first += run_) {
       const std::int64_t n = std::min(run_, n_items - first);
       const std::uint64_t all = n == kTileItems ? ~std::uint64_t(0) : (std::uint64_t(1) << n) - 1;
@@ -37,6 +40,7 @@ class TileScores {
       for (int r = 0; r < n_near; ++r) {
         const std::uint64_t bits = hits[r] >> first & all;
         if (bits == 0) continue;
+        for (int line = 0; line < kLinesAhead && ahead < end; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
         const auto m = std::size_t(near[r]);
         const double* const query = queries_.data() + std::int64_t(m) * width_;
         if (members[m]->candidates.offer_wide(query, items_.data(), segment.row_of + at + first, bits)) rose(m);
@@ -46,6 +50,9 @@ class TileScores {
 
  private:
   static constexpr std::int64_t kRoom = 4096;  // numbers of widened items: what the first-level cache holds
+
+  static constexpr int kLine = 64;        // bytes
+  static constexpr int kLinesAhead = 4;
 
   const ScanInput& input_;
   const std::int64_t width_;
