@@ -154,7 +154,8 @@ class Candidates {
     if (exact_.capacity() < n + kRoom) exact_.reserve(std::min(2 * n, std::size_t(limit_)) + 2 * kRoom);
     exact_.resize(n + kRoom);
     const auto append = kernels_->append_scored(items_->metric());
-    const Appended appended = append(query, items, items_->d(), bits, rows, tau_, exact_.data() + n);
+    const float least = GPUREC_PLANTED(scored_at_once_strict) ? -next_down32(-tau_) : tau_;
+    const Appended appended = append(query, items, items_->d(), bits, rows, least, exact_.data() + n);
     exact_.resize(n + std::size_t(appended.kept));
     stats_.scored_at_once += appended.scored;
     stats_.rescored += appended.scored;

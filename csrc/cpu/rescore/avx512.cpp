@@ -220,7 +220,7 @@ inline __attribute__((always_inline)) int append_some(const double* q, const dou
   __m256d total = sums_of({sum[0], sum[1], sum[N - 2], sum[N - 1]});
   if (kNegate) total = _mm256_sub_pd(_mm256_setzero_pd(), total);
   const __m128 score = _mm_add_ps(_mm256_cvtpd_ps(total), _mm_setzero_ps());  // adding +0 makes -0 +0
-  __mmask8 keep = __mmask8((1u << n_items) - 1);
+  __mmask8 keep = __mmask8((1u << (GPUREC_PLANTED(scored_at_once_twice) ? N : n_items)) - 1);
   keep = _mm_mask_cmp_ps_mask(keep, score, wanted.least, _CMP_GE_OQ);
   keep = _mm_mask_cmp_ps_mask(keep, score, wanted.infinity, _CMP_LT_OQ);
   // As order_key.

@@ -96,7 +96,7 @@ struct Blocks {
   std::size_t n_parts;
   std::size_t every;
   std::size_t run = 1;
-  bool score_at_once = false;  // what so many queries want that each item is wanted by one, where the arithmetic can
+  bool score_at_once = false;  // what many queries want of a tile, where the arithmetic can
 
   std::size_t first() const { return part * run; }
   std::size_t after(std::size_t block) const {

@@ -141,6 +141,13 @@ class Search {
     return sample;
   }
 
+  // Whether an item is wanted by half a query or more, of several: then it is read and widened once for all of them.
+  bool worth_scoring_at_once(std::size_t n_queries) const {
+    constexpr std::size_t kSeveral = 8;
+    const double n_items = double(table_.n_active());
+    return n_queries >= kSeveral && 2 * double(n_queries) * std::min(double(k_), n_items) >= n_items;
+  }
+
   // Scans a share of the blocks.
   void scan(const std::vector<Progress*>& group, Sample sample, const Blocks& share, PhaseClock& clock) const {
     clock.begin(Phase::start);
@@ -148,8 +155,7 @@ class Search {
     for (Progress* p : group) (p->is_ready(precision_) ? ready : others).push_back(p);
     const auto scan_part = [&](Precision precision, const std::vector<Progress*>& part) {
       if (part.empty()) return;
-      const bool at_once = precision == Precision::int8 &&
-                           double(part.size()) * double(std::min(k_, table_.n_active())) >= double(table_.n_active());
+      const bool at_once = precision == Precision::int8 && worth_scoring_at_once(part.size());
       if (sample.every > 0) {
         clock.begin(Phase::sample);
         for (Progress* p : part) p->candidates.begin_sample(sample.rank);

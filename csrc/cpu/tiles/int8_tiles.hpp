@@ -117,7 +117,9 @@ class Int8Tiles {
     for (int r = 0; r < n_near; ++r) {
       std::uint64_t& bits = hits_[std::size_t(r)];
       const auto m = std::size_t(near_[std::size_t(r)]);
-      bits = input_.permitted(*members()[m], part.segment->row_of + at, bits & live);
+      bits &= live;
+      if (GPUREC_PLANTED(scored_at_once_unfiltered)) continue;
+      bits = input_.permitted(*members()[m], part.segment->row_of + at, bits);
     }
     scores_.score(members(), part, at, near_.data(), hits_.data(), n_near,
                   [&](std::size_t m) { queries_.raise(m, m); });

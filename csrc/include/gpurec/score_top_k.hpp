@@ -31,7 +31,8 @@ struct SearchStats {
   std::int64_t canonical_fallbacks = 0;  // tiles scored canonically
   std::int64_t supposed = 0;             // scans that a sample gave a threshold
   std::int64_t rescans = 0;              // scans whose threshold proved too high
-  std::int64_t scored_at_once = 0;       // items that came near in 4-bit codes or directions
+  std::int64_t scored_at_once = 0;       // items scored while their tile was scanned: all that came near in 4-bit
+                                         // codes or directions, in int8 those of tiles that many queries want
   std::int64_t rescored = 0;             // canonical scores computed for candidates
 
   void add(const SearchStats& other) {
