@@ -74,13 +74,7 @@ class Candidates {
   // Asked when every entry is settled: whether so many items reach what was supposed.
   bool is_proved() const {
     if (proved_ >= tau_ || GPUREC_PLANTED(threshold_supposed_unchecked)) return true;
-    const std::uint64_t least = std::uint64_t(monotone_u32(tau_)) << 32;
-    const auto n = std::int64_t(exact_.size());
-    if (n < k_) return false;
-    std::uint64_t smallest, largest;
-    kernels_->range_of_keys(exact_.data(), n, &smallest, &largest);
-    if (smallest >= least) return true;
-    return std::count_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key >= least; }) >= k_;
+    return count_reaching(exact_, tau_, *kernels_) >= k_;
   }
 
   // From now on the items scanned are a sample, of which the rank-th best is asked for.
@@ -258,27 +252,11 @@ class Candidates {
       exact_.erase(std::remove_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key < least; }),
                    exact_.end());
     }
-    const auto k = std::size_t(std::min<std::int64_t>(k_, std::int64_t(exact_.size())));
-    // A few more are quicker sorted than told apart, and where digits are counted more than a few.
-    if (exact_.size() > (exact_.size() > kFewKeys ? 4 * k : k + k / 2)) {
-      std::nth_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k), exact_.end(), std::greater<std::uint64_t>());
-      const float last = score_of_key(*std::min_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k)));
-      count_ties(k, last);
-      exact_.resize(k);
-    }
-    sort_keys(exact_, *kernels_);
-    if (exact_.size() > k) {
-      count_ties(k, score_of_key(exact_[k - 1]));
-      exact_.resize(k);
-    }
+    stats_.ties_at_threshold += keep_best(exact_, k_, *kernels_);
     return exact_;
   }
 
  private:
-  void count_ties(std::size_t first, float last) {
-    for (std::size_t i = first; i < exact_.size(); ++i) stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
-  }
-
   // Room for one more tile; lists grow as they fill, since k may be as large as the table.
   void make_room() {
     const std::int64_t n = list_.size();
@@ -394,7 +372,7 @@ class Candidates {
   void cut_exact() {
     if (std::int64_t(exact_.size()) < k_) return;
     const float last = score_of_key(last_exact_key());
-    count_ties(std::size_t(k_), last);
+    stats_.ties_at_threshold += count_ties(exact_, std::size_t(k_), last);
     exact_.resize(std::size_t(k_));
     prove(last);
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "gpurec/order.hpp"
 
 namespace gpurec::cpu {
 
@@ -98,6 +99,42 @@ inline void sort_keys(Keys& keys, const Kernels& kernels) {
     std::sort(keys.begin() + first, keys.begin() + end, std::greater<std::uint64_t>());
     first = end < n ? end : n - 1;
   }
+}
+
+// How many keys reach a score.
+inline std::int64_t count_reaching(const Keys& keys, float score, const Kernels& kernels) {
+  const auto n = std::int64_t(keys.size());
+  if (n == 0) return 0;
+  const std::uint64_t least = std::uint64_t(monotone_u32(score)) << 32;
+  std::uint64_t smallest, largest;
+  kernels.range_of_keys(keys.data(), n, &smallest, &largest);
+  if (smallest >= least) return n;  // mostly
+  return std::count_if(keys.begin(), keys.end(), [=](std::uint64_t key) { return key >= least; });
+}
+
+// How many from the first-th on have a score.
+inline std::int64_t count_ties(const Keys& keys, std::size_t first, float score) {
+  std::int64_t n = 0;
+  for (std::size_t i = first; i < keys.size(); ++i) n += score_of_key(keys[i]) == score;
+  return n;
+}
+
+// Leaves the largest k, in order. Returns how many of the others score the same as the last of them.
+inline std::int64_t keep_best(Keys& keys, std::int64_t most, const Kernels& kernels) {
+  const auto k = std::size_t(std::min<std::int64_t>(most, std::int64_t(keys.size())));
+  std::int64_t n_ties = 0;
+  // A few more are quicker sorted than told apart, and where digits are counted more than a few.
+  if (keys.size() > (keys.size() > kFewKeys ? 4 * k : k + k / 2)) {
+    std::nth_element(keys.begin(), keys.begin() + std::ptrdiff_t(k), keys.end(), std::greater<std::uint64_t>());
+    n_ties = count_ties(keys, k, score_of_key(*std::min_element(keys.begin(), keys.begin() + std::ptrdiff_t(k))));
+    keys.resize(k);
+  }
+  sort_keys(keys, kernels);
+  if (keys.size() > k) {
+    n_ties = count_ties(keys, k, score_of_key(keys[k - 1]));
+    keys.resize(k);
+  }
+  return n_ties;
 }
 
 }  // namespace gpurec::cpu
