@@ -140,8 +140,7 @@ class Candidates {
     }
   }
 
-  // Items of a tile that passed the filters, a bit each, widened as the query is: scored at once. True where the
-  // threshold rose.
+  // Items of a tile that passed the filters, widened as the query is, are scored. True where the threshold rose.
   bool offer_wide(const double* query, const double* items, const std::uint32_t* rows, std::uint64_t bits) {
     const std::size_t n = exact_.size();
     constexpr std::size_t kRoom = kTileItems + 8;
