@@ -15,6 +15,7 @@ import numpy as np
 
 from gpurec.backends.base import Backend, Filters, RowSets
 from gpurec.backends.cpu import CpuBackend, available_isas
+from gpurec.backends.cupy import CupyBackend
 from gpurec.backends.reference import ReferenceBackend
 from gpurec.backends.report import SearchReport
 
@@ -23,6 +24,8 @@ from .cases import KINDS
 _ALL_MEMBERS: dict[str, Callable[[], Backend]] = {
     "reference": ReferenceBackend,
     **{f"cpu-{isa}": partial(CpuBackend, isa=isa, n_threads=2) for isa in available_isas()},
+    # What CuPy would be asked to do, done by NumPy, in pieces so small that there are several.
+    "cupy-numpy": partial(CupyBackend, np, pairs_at_once=1 << 12),
 }
 # A part of them, by names or as "few" those that share no code, where GPUREC_CONFORMANCE_MEMBERS says so.
 _CHOSEN = os.environ.get("GPUREC_CONFORMANCE_MEMBERS", "")
