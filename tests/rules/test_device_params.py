@@ -47,19 +47,17 @@ def test_structs(name: str) -> None:
 
 
 def test_constants() -> None:
-    assert params.NO_ROW == constant("kNoRow")
-    assert params.TILE_ITEMS == 1 << constant("kTileBits")
-    assert params.MOST_DENIED == constant("kMostDenied")
-    assert params.QUERY_NOT_FINITE == constant("kQueryNotFinite")
-    assert params.ROW_OUT_OF_RANGE == constant("kRowOutOfRange")
+    assert constant("kNoRow") == params.NO_ROW
+    assert 1 << constant("kTileBits") == params.TILE_ITEMS
+    assert constant("kMostDenied") == params.MOST_DENIED
+    assert constant("kQueryNotFinite") == params.QUERY_NOT_FINITE
+    assert constant("kRowOutOfRange") == params.ROW_OUT_OF_RANGE
 
 
 def test_counters() -> None:
-    words = [re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name in re.findall(r"\bk(\w+) = \d+,", HEADER)]
     listed = re.search(r"enum Counter \{(.*?)\}", HEADER, re.DOTALL)[1]
     names = re.findall(r"\bk(\w+) = (\d+)", listed)
     expected = [re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower() for name, _ in names]
-    assert set(expected) <= set(words)
     assert expected == [*params.COUNTERS, "counters"]
     assert [int(number) for _, number in names] == [*range(len(params.COUNTERS)), params.N_COUNTERS]
 

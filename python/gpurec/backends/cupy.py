@@ -1,8 +1,8 @@
 """Backend `cupy`: array operations alone, for a GPU on which our own kernels cannot run.
 
-Every function takes an array namespace `xp`; with NumPy as the namespace the same lines run, and are tested,
-without a GPU. Every item is scored canonically, in pieces, so the answer needs no bound: products and sums are
-float64 operations of their own, which no compiler fuses, in the order that `reference.sum_lanes` states.
+Every function takes an array namespace `xp`; with NumPy as the namespace the same lines run, and are
+tested, without a GPU. Every item is scored canonically, in pieces, so the answer needs no bound: products
+and sums are float64 operations of their own, which no compiler fuses, in the reference's order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOBODY = np.uint64(2**64 - 1)  # the key after all others
 
 
 def lane_sums(xp: Any, shape: tuple[int, ...], d: int, term: Any) -> Any:
-    """Canonical sums of `d` float64 terms, float64 of that shape; `term(part)` gives those of a slice of 0..d-1."""
+    """Canonical sums of `d` float64 terms, of that shape; `term(part)` gives those of a slice of 0..d-1."""
     lanes = xp.zeros((*shape, LANES), dtype=np.float64)
     for first in range(0, d, LANES):
         n = min(LANES, d - first)
@@ -49,8 +49,8 @@ def _rounded(xp: Any, sums: Any) -> Any:
 def scores_of(xp: Any, queries: Any, items: Any, metric: str) -> Any:
     """Canonical scores of prepared rows, float32.
 
-    (m, d) with (n, d) gives those of all pairs, (m, n); rows of shape (m, 1, d) and (m, 1, d) those of matched
-    ones, (m, 1).
+    (m, d) with (n, d) gives those of all pairs, (m, n); rows of shape (m, 1, d) and (m, 1, d) those of
+    matched ones, (m, 1).
     """
     q, x = queries.astype(np.float64), items.astype(np.float64)
     if queries.ndim == 2:
@@ -62,7 +62,7 @@ def scores_of(xp: Any, queries: Any, items: Any, metric: str) -> Any:
 
 
 def prepare_rows(xp: Any, rows: Any, metric: str) -> Any:
-    """Rows as the metric wants them before a plain dot; the operations of `reference.prepare_rows` in its order."""
+    """Rows as the metric wants them before a plain dot: what `reference.prepare_rows` does, in its order."""
     if metric in ("dot", "euclidean") or rows.shape[0] == 0:
         return rows
     n, d = rows.shape
@@ -77,7 +77,7 @@ def prepare_rows(xp: Any, rows: Any, metric: str) -> Any:
 
 
 def _keys_of(xp: Any, scores: Any, first_row: int, passes: Any) -> Any:
-    """Keys (m, n) that ascend from the best to the worst item, `_NOBODY` for those that may not be returned."""
+    """Keys (m, n) that ascend from the best to the worst item, `_NOBODY` for what may not be returned."""
     scores = xp.ascontiguousarray(scores)
     bits = scores.view(np.uint32)
     negative = (bits >> np.uint32(31)).astype(np.bool_)
@@ -373,12 +373,18 @@ class CupyBackend:
             lambda block, piece: self._keys(index, queries, block, piece, filters, -np.inf),
         )
         if report is not None:
-            report.counts = {"rescored": np.full(m, n, np.int64)}
+            report.counts = {name: np.full(m, n, np.int64) for name in ("candidates", "rescored")}
             report.thresholds = np.full(m, -np.inf, np.float32)
         return found
 
     def _keys(
-        self, index: CupyIndex, queries: np.ndarray, block: slice, piece: int, filters: Filters, threshold: Any
+        self,
+        index: CupyIndex,
+        queries: np.ndarray,
+        block: slice,
+        piece: int,
+        filters: Filters,
+        threshold: Any,
     ) -> Iterator[Any]:
         """Keys of all items for some queries, piece by piece."""
         xp, n = self._xp, len(index.items)
