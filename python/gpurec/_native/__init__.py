@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from functools import cache
-from typing import TYPE_CHECKING, Any
+import importlib.util
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 __all__ = ["cpu", "device_module", "missing"]
 
@@ -19,21 +20,19 @@ else:
         cpu = None
         missing["_cpu"] = str(error)
 
-# What builds the modules with a device's runtime, which only come into a process that asks for them.
-_BUILT_BY = {
-    "_cuda": "GPUREC_CUDA=ON",
-    "_cuda_emulated": "GPUREC_EMULATED=ON",
-    "_cuda_traced": "GPUREC_EMULATED=ON",
-}
+if importlib.util.find_spec(f"{__name__}._cuda") is None:
+    missing["_cuda"] = "built without GPUREC_CUDA=ON"
+
+# `_cuda` runs on a GPU, the others run its kernels on the CPU, for tests; `_cuda.pyi` says what all have.
+_SWITCHES = {"_cuda": "GPUREC_CUDA", "_cuda_emulated": "GPUREC_EMULATED", "_cuda_traced": "GPUREC_EMULATED"}
 
 
-@cache
-def device_module(name: str) -> Any:
-    """The module of that name, None where `missing` says why not."""
+def device_module(name: str) -> ModuleType | None:
+    """`_cuda`, `_cuda_emulated` or `_cuda_traced`; None where there is none, and `missing` says why."""
     try:
         return importlib.import_module(f".{name}", __name__)
     except ModuleNotFoundError:
-        missing[name] = f"this build of gpurec has no module {name} ({_BUILT_BY[name]} makes it)"
+        missing[name] = f"built without {_SWITCHES[name]}=ON"
     except ImportError as error:
         missing[name] = str(error)
     return None
