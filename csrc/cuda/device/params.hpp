@@ -166,4 +166,16 @@ struct TopKParams {
   std::int64_t row_stride;
 };
 
+// Answers of several parts of a table, whose public rows are distinct: `merge_answers`.
+struct MergeParams {
+  const std::int64_t* rows;  // (n_parts, n_queries, k_part), -1: nobody
+  const float* scores;
+  std::int64_t n_parts;
+  std::int64_t n_queries;
+  std::int64_t k_part;
+  std::int64_t k;
+  std::int64_t* out_rows;  // (n_queries, k)
+  float* out_scores;
+};
+
 }  // namespace gpurec::cuda
