@@ -131,7 +131,7 @@ def launch_score_tile(launcher: Launcher, params: ScoreParams, stream: int) -> N
         params,
         blocks=-(-params.n_b // 128),
         y=-(-params.n_a // 64),
-        shared=64 << 10,
+        shared=40 << 10,
         stream=stream,
     )
 
@@ -188,7 +188,7 @@ def top_k(
 def _units(m: int, n: int, k: int, limits: Limits) -> tuple[int, int]:
     """Units of a row, and how many keys each may hold."""
     n_units = max(1, min(limits.units, 1024 // m if m < 128 else 8, -(-n // TILE_ITEMS)))
-    return n_units, min(k + 256, -(-n // n_units) + TILE_ITEMS)
+    return n_units, min(k + 256, n)
 
 
 def top_k_sizes(m: int, n: int, k: int, limits: Limits) -> dict[str, int]:
@@ -234,5 +234,5 @@ def enqueue_top_k(
     launcher.fill(at["status"], 0, m * 4, stream)
     launcher.fill(at["counts"], 0, m * 4, stream)
     params = TopKParams(search=search, scores=at["scores"], n_rows=m, n_columns=n, row_stride=row_stride)
-    launcher.launch("top_k_scores", params, blocks=n_units, y=m, shared=FINISH_BYTES, stream=stream)
+    launcher.launch("top_k_scores", params, blocks=n_units * m, shared=FINISH_BYTES, stream=stream)
     launcher.launch("merge_units", search, blocks=m, shared=FINISH_BYTES, stream=stream)

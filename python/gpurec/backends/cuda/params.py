@@ -20,6 +20,7 @@ __all__ = [
     "ROW_OUT_OF_RANGE",
     "TILE_ITEMS",
     "Items",
+    "MergeParams",
     "Queries",
     "ScoreParams",
     "SearchParams",
@@ -144,4 +145,14 @@ class TopKParams(Structure):
         ("search", SearchParams),
         *_pointers("scores"),
         *_numbers("n_rows", "n_columns", "row_stride"),
+    )
+
+
+class MergeParams(Structure):
+    """Answers of several parts of a table."""
+
+    _fields_ = (
+        *_pointers("rows", "scores"),
+        *_numbers("n_parts", "n_queries", "k_part", "k"),
+        *_pointers("out_rows", "out_scores"),
     )

@@ -9,6 +9,7 @@ from .params import N_COUNTERS, TILE_ITEMS
 
 __all__ = ["Limits", "Plan", "Sample", "choose_sample", "plan_search", "workspace_sizes"]
 
+MOST_ENTERED = 256  # keys that a unit of the exact path enters before it makes room again
 CODED_QUERIES = 128  # the codes of so many queries are scanned together
 
 
@@ -105,8 +106,8 @@ def plan_search(n_queries: int, n_tiles: int, n_items: int, k: int, with_codes: 
         capacity = min(positions, 1 << (max(wanted, limits.least_capacity) - 1).bit_length())
     # Few queries need many parts each to fill the device.
     n_units = max(1, min(limits.units, 1024 // n_queries if n_queries < 128 else 8, n_tiles))
-    unit_capacity = min(k + 256, -(-n_tiles // n_units) * TILE_ITEMS) if n_tiles else 1
-    return Plan(n_queries, k, with_codes, sample, capacity, n_units, max(unit_capacity, 1))
+    unit_capacity = min(k + MOST_ENTERED, positions)
+    return Plan(n_queries, k, with_codes, sample, capacity, n_units, unit_capacity)
 
 
 def workspace_sizes(plan: Plan, d: int, row_stride: int, code_stride: int) -> dict[str, int]:

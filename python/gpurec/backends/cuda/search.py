@@ -18,7 +18,16 @@ from .table import Table
 __all__ = ["DeviceSets", "Workspace", "Workspaces", "enqueue_search"]
 
 FINISH_BYTES = 20 << 10  # of shared memory: what selects and sorts takes, rounded up
-_QUERIES_OF_GEMV = 8
+_QUERIES_OF_GEMV, _QUERIES_OF_NARROW = 800000, 32
+_MOST_GEMV_BYTES = 64 << 10  # of shared memory; wider rows go through the kernels for many queries
+# By codes or not and for many queries or not: kernel, queries of a block, shared memory.
+_MMA = {
+    (True, True): ("scan_mma_i8", 128, 72 << 10),
+    (True, False): ("scan_mma_i8_narrow", 32, 40 << 10),
+    (False, True): ("scan_mma_f32", 64, 48 << 10),
+    (False, False): ("scan_mma_f32_narrow", 32, 40 << 10),
+}
+_SAMPLE_MMA_BYTES = 56 << 10
 _HEAD = ALIGNMENT  # bytes that stay where they are: what kernels leave as zeros for the next search
 
 
@@ -175,26 +184,38 @@ def enqueue_search(
         _launch_scan(launcher, table, plan, params, stream)
     if not params.fused:
         launcher.launch("finish", params, blocks=m, shared=FINISH_BYTES, stream=stream)
-    launcher.launch("exact_units", params, blocks=plan.n_units, y=m, shared=FINISH_BYTES, stream=stream)
+    launcher.launch("exact_units", params, blocks=plan.n_units * m, shared=FINISH_BYTES, stream=stream)
     launcher.launch("merge_units", params, blocks=m, shared=FINISH_BYTES, stream=stream)
 
 
 def _launch_scan(launcher: Launcher, table: Table, plan: Plan, params: SearchParams, stream: int) -> None:
-    m = plan.n_queries
-    suffix = "i8" if plan.with_codes else "f32"
-    y = -(-m // _QUERIES_OF_GEMV)
-    stride = -(-table.storage.d // 16) * 16 if plan.with_codes else table.storage.row_stride * 4
-    shared = FINISH_BYTES + _QUERIES_OF_GEMV * stride + 1024
-    if plan.sample is not None:
-        tiles = plan.sample.n_sampled
-        launcher.launch(
-            f"sample_gemv_{suffix}", params, blocks=-(-tiles // 8), y=y, shared=shared, stream=stream
+    sample, suffix = plan.sample, "i8" if plan.with_codes else "f32"
+    if plan.n_queries <= _QUERIES_OF_GEMV and _gemv_bytes(table, plan) <= _MOST_GEMV_BYTES:
+        kernels, shared = (f"sample_gemv_{suffix}", f"scan_gemv_{suffix}"), _gemv_bytes(table, plan)
+        y = sample_y = -(-plan.n_queries // 8)
+        tiles_of_block, sample_bytes = 8, shared
+    else:
+        kernel, queries, shared = _MMA[plan.with_codes, plan.n_queries > _QUERIES_OF_NARROW]
+        kernels, y = (f"sample_mma_{suffix}", kernel), -(-plan.n_queries // queries)
+        tiles_of_block, sample_bytes, sample_y = (
+            2,
+            _SAMPLE_MMA_BYTES,
+            -(-plan.n_queries // _QUERIES_OF_NARROW),
         )
+    if sample is not None:
+        blocks = -(-sample.n_sampled // tiles_of_block)
+        launcher.launch(kernels[0], params, blocks=blocks, y=sample_y, shared=sample_bytes, stream=stream)
         if not params.fused:
-            launcher.launch("find_threshold", params, blocks=m, shared=FINISH_BYTES, stream=stream)
-    launcher.launch(
-        f"scan_gemv_{suffix}", params, blocks=-(-table.n_tiles // 8), y=y, shared=shared, stream=stream
-    )
+            launcher.launch(
+                "find_threshold", params, blocks=plan.n_queries, shared=FINISH_BYTES, stream=stream
+            )
+    blocks = -(-table.n_tiles // tiles_of_block)
+    launcher.launch(kernels[1], params, blocks=blocks, y=y, shared=shared, stream=stream)
+
+
+def _gemv_bytes(table: Table, plan: Plan) -> int:
+    stride = -(-table.storage.d // 16) * 16 if plan.with_codes else table.storage.row_stride * 4
+    return FINISH_BYTES + 8 * stride + 1024
 
 
 def _launch_permit(launcher: Launcher, table: Table, mask: int, permits: int, stream: int) -> None:
@@ -234,7 +255,8 @@ def _params(table: Table, plan: Plan, inputs: SearchInputs, at: dict[str, int]) 
     params.flagged, params.unit_keys, params.unit_counts = at["flagged"], at["unit_keys"], at["unit_counts"]
     params.n_units, params.unit_capacity = plan.n_units, plan.unit_capacity
     params.merged_keys, params.arrivals = at["merged_keys"], at["arrivals"]
-    params.fused = plan.n_queries == 1 and inputs.allow is None
+    narrow = _gemv_bytes(table, plan) <= _MOST_GEMV_BYTES
+    params.fused = plan.n_queries == 1 and inputs.allow is None and narrow
     params.threshold = inputs.threshold
     params.counters = at["counters"] if inputs.count else 0
     return params

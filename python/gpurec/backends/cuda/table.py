@@ -308,7 +308,7 @@ def _finish_tiles(storage: Storage, params: TableParams, row_of: np.ndarray) -> 
     params.row_of = rows.address
     launcher.launch("tile_norms", params)
     if storage.with_codes:
-        launcher.launch("quantise_tiles", params)
+        launcher.launch("quantise_tiles", params, shared=64)
     launcher.synchronise()
 
 
