@@ -18,7 +18,7 @@ from .host import HostSearch
 from .launches import Launcher
 from .params import NO_ROW
 from .planning import Limits
-from .runtime import Runtime, open_cuda, open_emulated
+from .ways import Runtime, open_cuda, open_emulated
 from .search import Workspaces
 from .table import Table, empty_table
 

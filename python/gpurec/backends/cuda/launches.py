@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import DeviceError
 from .memory import Buffer, Memory
-from .runtime import Runtime
+from .ways import Runtime
 
 __all__ = ["Launcher", "device_errors"]
 

@@ -10,7 +10,7 @@ from collections import deque
 import numpy as np
 
 from ...errors import DeviceError
-from .runtime import Device
+from .ways import Device
 
 __all__ = ["ALIGNMENT", "Buffer", "Memory", "layout"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..._native import device_module, missing
-from ...errors import BackendUnavailableError, DeviceError
+from ...._native import device_module, missing
+from ....errors import BackendUnavailableError, DeviceError
 from .driver import DriverDevice, driver_version, open_driver
 from .nvrtc import compiled, find_nvrtc
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from typing import Any
 
-from ...errors import DeviceError
+from ....errors import DeviceError
 
 __all__ = ["DriverDevice", "driver_version", "open_driver"]
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ... import config
-from ...errors import DeviceError
+from .... import config
+from ....errors import DeviceError
 
 __all__ = ["Nvrtc", "compiled", "find_nvrtc", "kernel_sources"]
 
@@ -132,7 +132,7 @@ def kernel_sources() -> Path:
         If this installation has none.
     """
     here = Path(__file__)
-    for folder in (here.parents[2] / "_sources", here.parents[4] / "csrc"):
+    for folder in (here.parents[3] / "_sources", here.parents[5] / "csrc"):
         if (folder / "cuda").is_dir():
             return folder
     raise DeviceError("[nvrtc] found no sources of kernels in this installation; do: install gpurec again")
