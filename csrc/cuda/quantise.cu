@@ -1,0 +1,2 @@
+// Kernels that make codes.
+#include "device/quantise_tiles.cuh"
