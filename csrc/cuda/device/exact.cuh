@@ -17,6 +17,7 @@ class Unit {
   // Query `query`, the f-th of the exact path, unit u. By all threads of the block.
   GPUREC_DEVICE Unit(const SearchParams& p, std::int64_t query, std::int64_t f, std::int64_t u, Shared* shared)
       : p_(p),
+        query_(query),
         shared_(shared),
         number_(f * p.n_units + u),
         keys_(p.unit_keys + number_ * p.unit_capacity),
@@ -64,11 +65,12 @@ class Unit {
   // Cuts n > k keys to the best k; the score of the last.
   GPUREC_DEVICE std::uint32_t compress(std::uint32_t n, Selection& selection) {
     const std::uint64_t* const keys = keys_;
-    const std::uint64_t last =
-        nth_largest([=](std::int64_t i) { return keys[i]; }, n, std::uint32_t(p_.k), selection);
+    const auto get = [=](std::int64_t i) { return keys[i]; };
+    const std::uint64_t bound = nth_largest(get, n, std::uint32_t(p_.k), selection);
+    const std::uint64_t last = smallest_from(get, n, bound, selection);
     if (thread_index() == 0) {
       shared_->n = 0;
-      count(p_, kCompressions, 1);
+      count(p_, query_, kCompressions, 1);
     }
     sync_block();
     // Keys move to the front, never past where others still have to be read: those of a turn are all read first.
@@ -83,6 +85,7 @@ class Unit {
   }
 
   const SearchParams& p_;
+  std::int64_t query_;
   Shared* shared_;
   std::int64_t number_;
   std::uint64_t* keys_;
@@ -134,7 +137,7 @@ GPUREC_DEVICE void enter_scores(const SearchParams& p, std::int64_t query, Posit
   if (!is_finite(score) || monotone_u32(score) < unit.least()) return;
   const std::uint32_t public_row = p.items.row_of[own];
   if (p.n_deny != 0 && !GPUREC_PLANTED(cuda_filter_late) && is_denied(p, query, public_row)) {
-    count(p, kDenied, 1);
+    count(p, query, kDenied, 1);
     return;
   }
   unit.enter(order_key(score, GPUREC_PLANTED(cuda_key_without_row) ? 0 : public_row));
@@ -155,7 +158,7 @@ GPUREC_KERNEL(exact_units, SearchParams, 256) {
   for (std::int64_t number = block_index(); number < n_units; number += grid_blocks()) {
     const std::int64_t f = number / p.n_units, u = number % p.n_units;
     const std::int64_t query = p.flagged[1 + f];
-    if (u == 0 && thread_index() == 0) count(p, kExactQueries, 1);
+    if (u == 0 && thread_index() == 0) count(p, query, kExactQueries, 1);
     Unit unit(p, query, f, u, shared.unit);
     std::uint64_t scored = 0;
     if (p.allow.indptr != nullptr) {
@@ -183,7 +186,7 @@ GPUREC_KERNEL(exact_units, SearchParams, 256) {
       }
     }
     unit.finish();
-    count(p, kRescored, scored);
+    count(p, query, kRescored, scored);
   }
 }
 

@@ -29,7 +29,8 @@ GPUREC_DEVICE void suppose_threshold(const SearchParams& p, std::int64_t query, 
   if (lane_index() == 0) atomic_add(&s.n, found);
   sync_block();
   if (std::int64_t(s.n) < p.rank || p.rank < 1) return;
-  const std::uint64_t key = nth_largest(get, p.samples_per_query, std::uint32_t(p.rank), s);
+  const std::uint64_t bound = nth_largest(get, p.samples_per_query, std::uint32_t(p.rank), s);
+  const std::uint64_t key = smallest_from(get, p.samples_per_query, bound, s);
   if (thread_index() != 0) return;
   const Metric metric = p.items.euclidean != 0 ? Metric::euclidean : Metric::dot;
   const QueryBound bound(metric, p.items.d, p.queries.squares[query]);
@@ -100,23 +101,23 @@ GPUREC_DEVICE void finish_query(const SearchParams& p, std::int64_t query, Finis
   const bool first = thread_index() == 0;
   const std::uint32_t came_near = load_relaxed(p.counts + query);
   sync_block();  // all have read it
-  if (first) count(p, kCandidates, came_near);
+  if (first) count(p, query, kCandidates, came_near);
   if (p.allow.indptr != nullptr) {
     if (first) flag(p, query);
   } else if (std::int64_t(came_near) > p.capacity && !GPUREC_PLANTED(cuda_overflow_dropped)) {
     if (first) {
-      count(p, kOverflows, 1);
+      count(p, query, kOverflows, 1);
       flag(p, query);
     }
   } else {
     const std::int64_t n = std::int64_t(came_near) < p.capacity ? std::int64_t(came_near) : p.capacity;
     const float tau = p.queries.taus[query];
     const std::uint32_t found = score_list(p, query, n, tau, *shared.selection);
-    if (first) count(p, kRescored, std::uint64_t(n));
+    if (first) count(p, query, kRescored, std::uint64_t(n));
     const bool supposed = tau > lowest_score(p) && !GPUREC_PLANTED(cuda_supposition_trusted);
     if (supposed && std::int64_t(found) < p.k) {
       if (first) {
-        count(p, kSuppositionsRefuted, 1);
+        count(p, query, kSuppositionsRefuted, 1);
         flag(p, query);
       }
     } else {

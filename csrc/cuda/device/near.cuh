@@ -54,8 +54,8 @@ GPUREC_DEVICE bool is_permitted(const Items& items, std::int64_t position) {
 // Scores below it are not asked for.
 GPUREC_DEVICE float lowest_score(const SearchParams& p) { return round_up32(p.threshold); }
 
-GPUREC_DEVICE void count(const SearchParams& p, Counter counter, std::uint64_t n) {
-  if (p.counters != nullptr && n != 0) atomic_add(p.counters + counter, n);
+GPUREC_DEVICE void count(const SearchParams& p, std::int64_t query, Counter counter, std::uint64_t n) {
+  if (p.counters != nullptr && n != 0) atomic_add(p.counters + query * kCounters + counter, n);
 }
 
 // --- What a query rules out. Both arithmetics have the same words, so that a scan is written once for both ---
@@ -156,7 +156,7 @@ GPUREC_DEVICE bool needs(const Query& query, const TileOfItems& tile) {
 GPUREC_DEVICE void enter(const SearchParams& p, std::int64_t query, std::int64_t position, float scan_value) {
   if (!is_permitted(p.items, position)) return;
   if (p.n_deny != 0 && is_denied(p, query, p.items.row_of[position])) {
-    count(p, kDenied, 1);
+    count(p, query, kDenied, 1);
     return;
   }
   std::uint32_t slot;

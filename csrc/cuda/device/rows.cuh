@@ -106,7 +106,9 @@ GPUREC_DEVICE bool prepare_row_by_warp(const float* x, std::int64_t d, Metric me
   finite = all(finite);
   constant = all(constant);
   largest = largest_of_warp(largest);
-  for (std::int64_t i = lane; i < stride - d; i += kLanes) out[d + i] = 0.0f;
+  for (std::int64_t i = lane; i < stride; i += kLanes) {
+    if (i >= d) out[i] = 0.0f;
+  }
   const bool scaled = metric == Metric::cosine || metric == Metric::pearson;
   if (!finite || (scaled && (largest == 0.0f || (metric == Metric::pearson && constant)))) {
     for (std::int64_t i = lane; i < d; i += kLanes) out[i] = 0.0f;

@@ -144,7 +144,7 @@ GPUREC_DEVICE void multiply_pass(const Items& items, std::int64_t tile, int pass
 
 // The tiles of this warp that any of the block's queries needs, 32 at a time: work(tile).
 template <class Query, class Work>
-GPUREC_DEVICE void for_each_needed_tile(const SearchParams& p, const GemvShared<Query>& shared, int n, Work work) {
+GPUREC_DEVICE void for_each_needed_tile(const SearchParams& p, const GemvShared<Query>& shared, std::int64_t first, int n, Work work) {
   const std::int64_t n_warps = std::int64_t(grid_blocks()) * (block_threads() / kWarp);
   const std::int64_t own = std::int64_t(block_index()) * (block_threads() / kWarp) + warp_index();
   std::uint64_t scanned = 0, skipped = 0;
@@ -159,15 +159,16 @@ GPUREC_DEVICE void for_each_needed_tile(const SearchParams& p, const GemvShared<
     }
     for (std::uint32_t left = ballot(needed); left != 0; left &= left - 1) work(base + n_warps * lowest_bit(left));
   }
-  if (p.counters == nullptr) return;
-  count(p, kTilesScanned, scanned * std::uint64_t(n));
-  count(p, kTilesSkipped, skipped * std::uint64_t(n));
+  for (int m = 0; m < n && p.counters != nullptr; ++m) {
+    count(p, first + m, kTilesScanned, scanned);
+    count(p, first + m, kTilesSkipped, skipped);
+  }
 }
 
 template <class Rows, int kQueries>
 GPUREC_DEVICE void scan_few(const SearchParams& p, const GemvShared<typename Rows::Query>& shared, std::int64_t first, int n) {
   using Query = typename Rows::Query;
-  for_each_needed_tile(p, shared, n, [&](std::int64_t t) {
+  for_each_needed_tile(p, shared, first, n, [&](std::int64_t t) {
     const TileOfItems tile = tile_of<Query::kCodes>(p.items, t);
     // Lane m knows what query m's sums have to get past.
     typename Query::Limit limit = {};

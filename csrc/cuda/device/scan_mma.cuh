@@ -168,7 +168,7 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
       if (row < S::kQueries) return static_cast<const unsigned char*>(Scan::query(p, first_query + row));
       const std::int64_t i = step_of(bit) * S::kTiles + (row - S::kQueries) / kTile;
       if (i >= n_tiles) return nullptr;
-      return static_cast<const unsigned char*>(Scan::item(items, (tile_at(i) << kTileBits) + row % kTile));
+      return static_cast<const unsigned char*>(Scan::item(items, (tile_at(i) << kTileBits) + (row - S::kQueries) % kTile));
     };
     const auto begin = [&](std::int64_t bit) {
       parity ^= 1;
@@ -223,10 +223,10 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
                                 start, end);
   }
   if (p.counters == nullptr || kSample || thread_index() != 0) return;
-  const std::int64_t own_steps = (n_steps - block_index() + grid_blocks() - 1) / grid_blocks();
-  count(p, kTilesScanned, scanned * std::uint64_t(S::kTiles * n_queries));
-  if (own_steps > std::int64_t(scanned)) {
-    count(p, kTilesSkipped, (std::uint64_t(own_steps) - scanned) * std::uint64_t(S::kTiles * n_queries));
+  const std::int64_t own_steps = n_steps > block_index() ? (n_steps - block_index() + grid_blocks() - 1) / grid_blocks() : 0;
+  for (int m = 0; m < n_queries; ++m) {
+    count(p, first_query + m, kTilesScanned, scanned * S::kTiles);
+    count(p, first_query + m, kTilesSkipped, (std::uint64_t(own_steps) - scanned) * S::kTiles);
   }
 }
 

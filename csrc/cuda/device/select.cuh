@@ -122,6 +122,24 @@ GPUREC_DEVICE std::uint64_t nth_largest(Get get, std::int64_t n, std::uint32_t r
   return key;
 }
 
+// The smallest key of `get` from `bound` on; there is one. By all threads of the block, which all get it.
+template <class Get>
+GPUREC_DEVICE std::uint64_t smallest_from(Get get, std::int64_t n, std::uint64_t bound, Selection& s) {
+  if (thread_index() == 0) s.set = ~std::uint64_t(0);
+  sync_block();
+  std::uint64_t smallest = ~std::uint64_t(0);
+  for_each_in_block(n, [&](std::int64_t i) {
+    const std::uint64_t key = get(i);
+    if (key >= bound && key < smallest) smallest = key;
+  });
+  smallest = best_of_warp(smallest, [](std::uint64_t a, std::uint64_t b) { return a < b; });
+  if (lane_index() == 0) atomic_min(&s.set, smallest);
+  sync_block();
+  smallest = s.set;
+  sync_block();
+  return smallest;
+}
+
 // Sorts n <= kSortedTogether keys in shared memory, the largest first; room for the next power of two.
 GPUREC_DEVICE void sort_in_shared(std::uint64_t* keys, int n) {
   int room = 1;

@@ -12,16 +12,24 @@ GPUREC_DEVICE std::int64_t warp_of_grid() {
 }
 GPUREC_DEVICE std::int64_t warps_of_grid() { return std::int64_t(grid_blocks()) * (block_threads() / kWarp); }
 
-// Kernel prepare_items: raw rows made ready for the metric, in place of order.
-// source (n, source_stride) -> rows (n, row_stride) zero past d, squares (n), status (n).
+// Kernel prepare_items: raw rows made ready for the metric.
+// source (any, source_stride), source_rows (n) or null -> rows (n, row_stride) zero past d, on to n_tiles * 64 of them;
+// squares (n), status (n), each unless null. Position r has source row source_rows[r], or r; kNoRow: zeros.
 // Launch: any grid, blocks of whole warps, a warp a row in turn; no shared memory.
 // Bytes: 4 d read twice to four times (cache) and 4 row_stride written a row. Not measured.
 GPUREC_KERNEL(prepare_items, TableParams, 256) {
-  for (std::int64_t r = warp_of_grid(); r < p.n; r += warps_of_grid()) {
+  const std::int64_t end = p.n_tiles << kTileBits > p.n ? p.n_tiles << kTileBits : p.n;
+  for (std::int64_t r = warp_of_grid(); r < end; r += warps_of_grid()) {
     float* const row = p.rows + r * p.row_stride;
-    const bool finite = prepare_row_by_warp(p.source + r * p.source_stride, p.d, Metric(p.metric), row, p.row_stride);
+    const std::int64_t found = r >= p.n ? std::int64_t(kNoRow) : p.source_rows == nullptr ? r : p.source_rows[r];
+    bool finite = true;
+    if (found == std::int64_t(kNoRow)) {
+      for (std::int64_t i = lane_index(); i < p.row_stride; i += kWarp) row[i] = 0.0f;
+    } else {
+      finite = prepare_row_by_warp(p.source + found * p.source_stride, p.d, Metric(p.metric), row, p.row_stride);
+    }
     const double squares = squares_by_warp(row, p.d);
-    if (lane_index() != 0) continue;
+    if (lane_index() != 0 || r >= p.n) continue;
     if (p.squares != nullptr) p.squares[r] = squares;
     if (p.status != nullptr) p.status[r] = finite ? kQueryFine : kQueryNotFinite;
   }
@@ -50,8 +58,9 @@ GPUREC_KERNEL(gather_rows, TableParams, 256) {
 }
 
 // Kernel tile_norms: smallest and largest stored norm of the items of a tile, zeros where it has none.
-// norms, row_of (n_tiles * 64) -> smallest, largest (n_tiles). Launch: any grid, blocks of whole warps, a warp a tile in
-// turn; no shared memory. Bytes: 8 an item. Not measured.
+// norms (n_tiles * 64), made from squares (n) where those are given; an item lies where row_of says so, or below n where
+// that is null -> smallest, largest (n_tiles). Launch: any grid, blocks of whole warps, a warp a tile in turn; no shared
+// memory. Bytes: 8 an item. Not measured.
 GPUREC_KERNEL(tile_norms, TableParams, 256) {
   for (std::int64_t t = p.first_tile + warp_of_grid(); t < p.n_tiles; t += warps_of_grid()) {
     float smallest = std::numeric_limits<float>::infinity();
@@ -59,7 +68,8 @@ GPUREC_KERNEL(tile_norms, TableParams, 256) {
     bool found = false;
     for (int half = 0; half < 2; ++half) {
       const std::int64_t at = (t << kTileBits) + half * kWarp + lane_index();
-      if (p.row_of[at] == kNoRow) continue;
+      if (p.squares != nullptr) p.norms[at] = at < p.n ? stored_norm(p.squares[at], p.d) : 0.0f;
+      if (p.row_of == nullptr ? at >= p.n : p.row_of[at] == kNoRow) continue;
       const float norm = p.norms[at];
       smallest = norm < smallest ? norm : smallest;
       largest = norm > largest ? norm : largest;
@@ -145,8 +155,9 @@ GPUREC_KERNEL(prepare_queries, SearchParams, 256) {
     bool coded = false;
     if (i < q.n_queries) {
       float* const row = q.rows + i * p.items.row_stride;
-      const bool finite =
-          prepare_row_by_warp(q.source + i * q.source_stride, d, Metric(q.metric), row, p.items.row_stride);
+      const bool finite = prepare_row_by_warp(q.source + i * q.source_stride, d - q.appended, Metric(q.metric), row,
+                                              p.items.row_stride);
+      if (q.appended != 0 && finite && lane_index() == (d - 1) % kWarp) row[d - 1] = 1.0f;
       const double squares = squares_by_warp(row, d);
       const float scale = codes != nullptr && fits_in_codes(d) ? scale_for(largest_by_warp(row, d), 127) : 0.0f;
       coded = scale != 0.0f;
