@@ -24,9 +24,7 @@ def up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def launch(
-    s: OpenDevice, kernel: str, params: Any, grid: int | tuple[int, int] = 2, shared: int = 0
-) -> None:
+def launch(s: OpenDevice, kernel: str, params: Any, grid: int | tuple[int, int] = 2, shared: int = 0) -> None:
     x, y = grid if isinstance(grid, tuple) else (grid, 1)
     threads = s.device.attributes(kernel)["max_threads"]
     s.device.launch(kernel, (x, y, 1), threads, shared, 0, bytes(params))

@@ -72,7 +72,11 @@ def test_codes_are_the_cpus(kind: str) -> None:
                     of_query, of_items, (scale, length, error), (tile_scale, tile_error, _, _) = expected
                     np.testing.assert_array_equal(query_codes[i, :d], of_query[:d])
                     np.testing.assert_array_equal(codes[64 * t : 64 * t + 64, :d], of_items)
-                    assert (s.get(q.scales)[i], s.get(q.lengths)[i], s.get(q.errors)[i]) == (scale, length, error)
+                    assert (s.get(q.scales)[i], s.get(q.lengths)[i], s.get(q.errors)[i]) == (
+                        scale,
+                        length,
+                        error,
+                    )
                     assert (scales[t], errors[t]) == (tile_scale, tile_error)
             assert not codes[:, d:].any()
             assert not query_codes[:, d:].any()

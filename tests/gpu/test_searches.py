@@ -35,7 +35,9 @@ def n_queries_of(scan: str, rng: np.random.Generator) -> int:
     return int(rng.integers(1, 11 if scan in FEW else 45))
 
 
-def search_of(s: OpenDevice, scan: str, kind: str, seed: int, n: int = 0, d: int = 0, **options: object) -> Search:
+def search_of(
+    s: OpenDevice, scan: str, kind: str, seed: int, n: int = 0, d: int = 0, **options: object
+) -> Search:
     rng = np.random.default_rng(seed)
     n = n or int(rng.choice([1, 63, 64, 65, 200, 500]))
     d = d or int(rng.choice([1, 3, 16, 33, 64, 100]))
@@ -169,7 +171,9 @@ def test_filters(scan: str, raw: bool) -> None:
             assert search.counted()["denied"] > 0
             allow = lists_of(n, 500, 200, rng, raw)
             allow[0] = []
-            search = Search(table, queries, 15, scan, filters=Filters(deny[:1], allow, None, raw), unit_capacity=80)
+            search = Search(
+                table, queries, 15, scan, filters=Filters(deny[:1], allow, None, raw), unit_capacity=80
+            )
             assert_right(search, mask)
             nobody = Search(table, queries, 4, scan, (1, 8, 2), filters=Filters([[list(range(500))] * n]))
             assert_right(nobody, mask)
@@ -185,4 +189,3 @@ def test_a_row_that_is_none_is_told() -> None:
         np.testing.assert_array_equal(search.status(), [0, 2, 2, 0])
         assert (rows[1:3] == -1).all()
         assert (rows[[0, 3]] >= 0).all()
-

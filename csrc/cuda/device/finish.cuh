@@ -29,8 +29,8 @@ GPUREC_DEVICE void suppose_threshold(const SearchParams& p, std::int64_t query, 
   if (lane_index() == 0) atomic_add(&s.n, found);
   sync_block();
   if (std::int64_t(s.n) < p.rank || p.rank < 1) return;
-  const std::uint64_t bound = nth_largest(get, p.samples_per_query, std::uint32_t(p.rank), s);
-  const std::uint64_t key = smallest_from(get, p.samples_per_query, bound, s);
+  const std::uint64_t reached = nth_largest(get, p.samples_per_query, std::uint32_t(p.rank), s);
+  const std::uint64_t key = smallest_from(get, p.samples_per_query, reached, s);
   if (thread_index() != 0) return;
   const Metric metric = p.items.euclidean != 0 ? Metric::euclidean : Metric::dot;
   const QueryBound bound(metric, p.items.d, p.queries.squares[query]);

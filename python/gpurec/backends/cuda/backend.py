@@ -18,9 +18,9 @@ from .host import HostSearch
 from .launches import Launcher
 from .params import NO_ROW
 from .planning import Limits
-from .ways import Runtime, open_cuda, open_emulated
 from .search import Workspaces
 from .table import Table, empty_table
+from .ways import Runtime, open_cuda, open_emulated
 
 __all__ = ["CudaBackend", "CudaIndex", "EmulatedCudaBackend"]
 

@@ -78,7 +78,7 @@ class Queries(Structure):
         *_pointers("rows", "codes", "squares", "lengths", "errors", "scales", "taus", "status"),
         *_numbers("n_queries"),
         *_pointers("source"),
-        *_numbers("source_stride", "metric"),
+        *_numbers("source_stride", "metric", "appended"),
     )
 
 

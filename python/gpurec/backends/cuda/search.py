@@ -17,17 +17,18 @@ from .table import Table
 
 __all__ = ["DeviceSets", "Workspace", "Workspaces", "enqueue_search"]
 
-FINISH_BYTES = 20 << 10  # of shared memory: what selects and sorts takes, rounded up
-_QUERIES_OF_GEMV, _QUERIES_OF_NARROW = 800000, 32
+FINISH_BYTES = 1088 + 2048 * 8  # of shared memory: what selects, and what is sorted together
+_QUERIES_OF_GEMV, _QUERIES_OF_NARROW = 8, 32
 _MOST_GEMV_BYTES = 64 << 10  # of shared memory; wider rows go through the kernels for many queries
-# By codes or not and for many queries or not: kernel, queries of a block, shared memory.
+_KNOWN_OF_QUERY = {True: 88, False: 72}  # bytes that a scan keeps of a query, by codes or not
+# By codes or not and for many queries or not: the kernel, and queries of its blocks.
 _MMA = {
-    (True, True): ("scan_mma_i8", 128, 72 << 10),
-    (True, False): ("scan_mma_i8_narrow", 32, 40 << 10),
-    (False, True): ("scan_mma_f32", 64, 48 << 10),
-    (False, False): ("scan_mma_f32_narrow", 32, 40 << 10),
+    (True, True): ("scan_mma_i8", 128),
+    (True, False): ("scan_mma_i8_narrow", 32),
+    (False, True): ("scan_mma_f32", 64),
+    (False, False): ("scan_mma_f32_narrow", 32),
 }
-_SAMPLE_MMA_BYTES = 56 << 10
+_SAMPLED_BYTES = 2 * 32 * 65 * 4  # values of a sample, beside what a scan of 32 queries takes
 _HEAD = ALIGNMENT  # bytes that stay where they are: what kernels leave as zeros for the next search
 
 
@@ -189,33 +190,33 @@ def enqueue_search(
 
 
 def _launch_scan(launcher: Launcher, table: Table, plan: Plan, params: SearchParams, stream: int) -> None:
-    sample, suffix = plan.sample, "i8" if plan.with_codes else "f32"
-    if plan.n_queries <= _QUERIES_OF_GEMV and _gemv_bytes(table, plan) <= _MOST_GEMV_BYTES:
-        kernels, shared = (f"sample_gemv_{suffix}", f"scan_gemv_{suffix}"), _gemv_bytes(table, plan)
-        y = sample_y = -(-plan.n_queries // 8)
-        tiles_of_block, sample_bytes = 8, shared
+    m, sample, suffix = plan.n_queries, plan.sample, "i8" if plan.with_codes else "f32"
+    if m <= _QUERIES_OF_GEMV and _gemv_bytes(table, plan) <= _MOST_GEMV_BYTES:
+        kernels, tiles_of_block = (f"sample_gemv_{suffix}", f"scan_gemv_{suffix}"), 8
+        ys, shared = (1, 1), (_gemv_bytes(table, plan),) * 2
     else:
-        kernel, queries, shared = _MMA[plan.with_codes, plan.n_queries > _QUERIES_OF_NARROW]
-        kernels, y = (f"sample_mma_{suffix}", kernel), -(-plan.n_queries // queries)
-        tiles_of_block, sample_bytes, sample_y = (
-            2,
-            _SAMPLE_MMA_BYTES,
-            -(-plan.n_queries // _QUERIES_OF_NARROW),
-        )
+        kernel, queries = _MMA[plan.with_codes, m > _QUERIES_OF_NARROW]
+        kernels, tiles_of_block = (f"sample_mma_{suffix}", kernel), 2
+        ys = -(-m // _QUERIES_OF_NARROW), -(-m // queries)
+        of_sample = _mma_bytes(_QUERIES_OF_NARROW, plan.with_codes) + _SAMPLED_BYTES
+        shared = of_sample, _mma_bytes(queries, plan.with_codes)
     if sample is not None:
         blocks = -(-sample.n_sampled // tiles_of_block)
-        launcher.launch(kernels[0], params, blocks=blocks, y=sample_y, shared=sample_bytes, stream=stream)
+        launcher.launch(kernels[0], params, blocks=blocks, y=ys[0], shared=shared[0], stream=stream)
         if not params.fused:
-            launcher.launch(
-                "find_threshold", params, blocks=plan.n_queries, shared=FINISH_BYTES, stream=stream
-            )
+            launcher.launch("find_threshold", params, blocks=m, shared=FINISH_BYTES, stream=stream)
     blocks = -(-table.n_tiles // tiles_of_block)
-    launcher.launch(kernels[1], params, blocks=blocks, y=y, shared=shared, stream=stream)
+    launcher.launch(kernels[1], params, blocks=blocks, y=ys[1], shared=shared[1], stream=stream)
 
 
 def _gemv_bytes(table: Table, plan: Plan) -> int:
     stride = -(-table.storage.d // 16) * 16 if plan.with_codes else table.storage.row_stride * 4
-    return FINISH_BYTES + 8 * stride + 1024
+    return FINISH_BYTES + _QUERIES_OF_GEMV * (stride + _KNOWN_OF_QUERY[plan.with_codes]) + 16
+
+
+def _mma_bytes(queries: int, with_codes: bool) -> int:
+    stages, starts, needed = 3 * (queries + 128) * 64, 2 * 128 * 4, 16
+    return stages + queries * (_KNOWN_OF_QUERY[with_codes] + 2 * 2 * 4) + starts + needed
 
 
 def _launch_permit(launcher: Launcher, table: Table, mask: int, permits: int, stream: int) -> None:
