@@ -10,15 +10,28 @@ from contextvars import ContextVar
 from functools import cache
 
 from ..errors import BackendUnavailableError
-from .base import METRICS, NO_FILTERS, Backend, Filters, Index, RowSets
+from .base import (
+    METRICS,
+    NO_DEVICE_FILTERS,
+    NO_FILTERS,
+    Backend,
+    DeviceBackend,
+    DeviceFilters,
+    Filters,
+    Index,
+    RowSets,
+)
 from .environment import strict_floats
 from .finite import first_invalid_row
 from .report import SearchReport
 
 __all__ = [
     "METRICS",
+    "NO_DEVICE_FILTERS",
     "NO_FILTERS",
     "Backend",
+    "DeviceBackend",
+    "DeviceFilters",
     "Filters",
     "Index",
     "RowSets",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..._native import cpu as native
-from ..base import Filters, RowSets
+from ...device_arrays import DeviceArray
+from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, RowSets
 from ..finite import require_finite
 from ..panels import items_of_panels
 from ..reference_sgd import sgd_epoch
 from ..report import SearchReport
 from . import matrices
+from .device_search import DeviceSearch, device_top_k
 from .host import HostSearch
 from .launches import Launcher
 from .params import NO_ROW
@@ -161,6 +164,46 @@ class CudaBackend:
             report.counts = {"candidates": zeros, "rescored": zeros}
             report.thresholds = np.full(len(queries), -np.inf, np.float32)
         return rows, scores
+
+    def search_on_device(
+        self,
+        index: CudaIndex,
+        queries: DeviceArray,
+        k: int,
+        filters: DeviceFilters,
+        *,
+        metric: str,
+        appended: bool = False,
+        op: str = "search",
+    ) -> tuple[Any, Any, Callable[[], None]]:
+        self._require_here(queries, op)
+        searches = DeviceSearch(self.launcher, self.workspaces, self.limits, index.table_now)
+        rows, scores, check = searches.search(queries, k, filters, metric, appended, op)
+        return rows.array, scores.array, check
+
+    def top_k_on_device(self, scores: DeviceArray, k: int, op: str) -> tuple[Any, Any]:
+        self._require_here(scores, op)
+        rows, best = device_top_k(self.launcher, self.workspaces, self.limits, scores, k, op)
+        return rows.array, best.array
+
+    def reserve(self, index: CudaIndex, n_queries: int, k: int) -> None:
+        """Allocate what a CUDA graph works in that captures a search of so many queries: before the capture.
+
+        While a stream is captured nothing can be allocated; the graph keeps what it was given.
+        """
+        searches = DeviceSearch(self.launcher, self.workspaces, self.limits, index.table_now)
+        sizes = searches.sizes(searches.plan(n_queries, k), NO_DEVICE_FILTERS)
+        # Room for what filters add: permits, and a word for each set.
+        sizes |= {"permits": index.table_now.n_tiles * 8, "unsorted": 8 * 1024 + 20 * n_queries}
+        self.workspaces.reserve(sizes)
+
+    def _require_here(self, array: DeviceArray, op: str) -> None:
+        ordinal = self.launcher.device.ordinal
+        if array.device != ordinal:
+            raise ValueError(
+                f"[{op}] expected arrays on device {ordinal}, got one on device {array.device}; do: move it, "
+                f"or make an index with backend=CudaBackend({array.device})"
+            )
 
     def _search_of(self, index: CudaIndex) -> HostSearch:
         return HostSearch(self.launcher, self.workspaces, self.limits, index.table_now, index.metric)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from ctypes import Structure
 from functools import cached_property
 from typing import Any
@@ -11,27 +9,14 @@ from typing import Any
 import numpy as np
 
 from ...errors import DeviceError
-from .memory import Buffer, Memory
+from .memory import Buffer, Memory, device_errors
 from .ways import Runtime
 
-__all__ = ["Launcher", "device_errors"]
+__all__ = ["Launcher"]
 
 _WAVES = 2  # of blocks that the device holds at once: so many get what a launch has to do
 _MOST_BLOCKS_Y = 65535
 _FEW_CHANGES = 32  # entries that are written one by one rather than with all others
-
-
-@contextmanager
-def device_errors() -> Iterator[None]:
-    """What a runtime raises as `DeviceError`."""
-    try:
-        yield
-    except DeviceError:
-        raise
-    except MemoryError as error:
-        raise DeviceError(f"[cuda] the device's memory is at its end: {error}") from error
-    except RuntimeError as error:
-        raise DeviceError(f"[cuda] {error}") from error
 
 
 class Launcher:

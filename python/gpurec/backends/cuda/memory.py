@@ -6,15 +6,32 @@ import ctypes
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from ...errors import DeviceError
 from .ways import Device
 
-__all__ = ["ALIGNMENT", "Buffer", "Memory", "layout"]
+__all__ = ["ALIGNMENT", "Buffer", "Memory", "device_errors", "layout"]
 
 ALIGNMENT = 256  # bytes: what an allocation begins at, and a piece of one
+
+
+@contextmanager
+def device_errors(*, out_of_memory: bool = True) -> Iterator[None]:
+    """What a runtime raises as `DeviceError`, what it raises without memory only where asked."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except MemoryError as error:
+        if not out_of_memory:
+            raise
+        raise DeviceError(f"[cuda] the device's memory is at its end: {error}") from error
+    except RuntimeError as error:
+        raise DeviceError(f"[cuda] {error}") from error
 
 
 class Buffer:
@@ -64,7 +81,8 @@ class Memory:
             self.require(n_bytes, what)
         try:
             allocate = self.device.allocate_host if pinned else self.device.allocate
-            address = allocate(n_bytes)
+            with device_errors(out_of_memory=False):
+                address = allocate(n_bytes)
         except MemoryError:
             raise self._too_little(n_bytes, what, pinned) from None
         return Buffer(self, address, n_bytes, pinned)

@@ -152,6 +152,12 @@ class SearchInputs:
         Bytes of the public rows, 0 where all may be returned.
     deny : tuple of DeviceSets
     allow : DeviceSets or None
+    threshold : float
+        Lower scores are not asked for.
+    count : bool
+        Whether what is done shall be counted.
+    appended : bool
+        Whether the last component of a query is 1, and the source has those before it.
     """
 
     source: int
@@ -165,6 +171,7 @@ class SearchInputs:
     allow: DeviceSets | None = None
     threshold: float = -np.inf
     count: bool = False
+    appended: bool = False
 
 
 def enqueue_search(
@@ -239,7 +246,7 @@ def _params(table: Table, plan: Plan, inputs: SearchInputs, at: dict[str, int]) 
     q.squares, q.lengths, q.errors = at["squares"], at["lengths"], at["query_errors"]
     q.scales, q.taus, q.status = at["query_scales"], at["taus"], at["status"]
     q.n_queries, q.metric = plan.n_queries, METRIC_NUMBERS[inputs.metric]
-    q.source, q.source_stride = inputs.source, inputs.source_stride
+    q.source, q.source_stride, q.appended = inputs.source, inputs.source_stride, inputs.appended
     for i, sets in enumerate(inputs.deny):
         params.deny[i] = _sets(sets, at, f"unsorted_deny_{i}")
     params.n_deny = len(inputs.deny)
