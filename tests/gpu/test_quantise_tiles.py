@@ -42,7 +42,7 @@ def quantised(
         "row_stride": rows.shape[1],
         "code_stride": code_stride,
     }
-    s.launch("quantise_tiles", grid, 256, 16, *params.values())
+    s.launch("quantise_tiles", grid, 256, 64, *params.values())
     return s.get(codes), s.get(scales), s.get(errors)
 
 

@@ -29,8 +29,8 @@ GPUREC_DEVICE void suppose_threshold(const SearchParams& p, std::int64_t query, 
   if (lane_index() == 0) atomic_add(&s.n, found);
   sync_block();
   if (std::int64_t(s.n) < p.rank || p.rank < 1) return;
-  const std::uint64_t bound = nth_largest(get, p.samples_per_query, std::uint32_t(p.rank), s);
-  const std::uint64_t key = smallest_from(get, p.samples_per_query, bound, s);
+  const std::uint64_t reached = nth_largest(get, p.samples_per_query, std::uint32_t(p.rank), s);
+  const std::uint64_t key = smallest_from(get, p.samples_per_query, reached, s);
   if (thread_index() != 0) return;
   const Metric metric = p.items.euclidean != 0 ? Metric::euclidean : Metric::dot;
   const QueryBound bound(metric, p.items.d, p.queries.squares[query]);
@@ -82,7 +82,8 @@ GPUREC_DEVICE std::uint32_t score_list(const SearchParams& p, std::int64_t query
     const std::int64_t e = first + lane / 4;
     const bool own = lane % 4 == 0 && e < n;
     const bool reaches = own && is_finite(score) && score >= least;
-    if (own) keys[e] = reaches ? order_key(score, p.items.row_of[entries[e] >> 32]) : 0;
+    const std::uint32_t public_row = GPUREC_PLANTED(cuda_key_without_row) ? 0 : p.items.row_of[entries[e] >> 32];
+    if (own) keys[e] = reaches ? order_key(score, public_row) : 0;
     const std::uint32_t found = popcount(ballot(reaches));
     if (lane == 0 && found != 0) atomic_add(&s.n, found);
   }

@@ -1,2 +1,0 @@
-// Kernels that make codes.
-#include "device/quantise_tiles.cuh"
