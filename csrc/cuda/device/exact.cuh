@@ -140,7 +140,7 @@ GPUREC_DEVICE void enter_scores(const SearchParams& p, std::int64_t query, Posit
     count(p, query, kDenied, 1);
     return;
   }
-  unit.enter(order_key(score, GPUREC_PLANTED(cuda_key_without_row) ? 0 : public_row));
+  unit.enter(order_key(score, public_row));
 }
 
 // Kernel exact_units: the units of all flagged queries, each with the best of its share of the items (at least what belongs to

@@ -75,20 +75,23 @@ GPUREC_DEVICE TileOfItems tile_of(const Items& items, std::int64_t t) {
   return tile;
 }
 
-// In float32. `Limit` is what a scan value has to get past.
-struct Float32Query {
+// In float32, whatever multiplies. `Limit` is what a scan value has to get past.
+template <class Bound>
+struct FloatQuery {
   using Value = float;
   using Limit = float;
   static constexpr bool kCodes = false;
 
-  Float32Bound bound;
+  Bound bound;
   float tau;
   std::uint32_t is_asked;
 
-  GPUREC_DEVICE static Float32Query of(const SearchParams& p, std::int64_t i) {
-    if (i >= p.queries.n_queries) return {Float32Bound(), 0.0f, 0u};
+  // `more` is what the bound wants to know besides.
+  template <class... More>
+  GPUREC_DEVICE static FloatQuery of(const SearchParams& p, std::int64_t i, More... more) {
+    if (i >= p.queries.n_queries) return {Bound(), 0.0f, 0u};
     const Metric metric = p.items.euclidean != 0 ? Metric::euclidean : Metric::dot;
-    return {Float32Bound(metric, p.items.d, p.queries.squares[i]), p.queries.taus[i],
+    return {Bound(metric, p.items.d, p.queries.squares[i], more...), p.queries.taus[i],
             p.queries.status[i] == kQueryFine ? 1u : 0u};
   }
   // What does not get past is ruled out. NaN rules nothing out: these items could overflow on the way.
@@ -104,6 +107,8 @@ struct Float32Query {
   GPUREC_DEVICE static Limit never() { return std::numeric_limits<float>::infinity(); }
   GPUREC_DEVICE float scan_value(Value v, const TileOfItems&) const { return v; }
 };
+
+using Float32Query = FloatQuery<Float32Bound>;
 
 // In codes. A sum of codes has to reach the limit.
 struct Int8Query {
@@ -201,13 +206,12 @@ GPUREC_DEVICE bool is_last_block(std::uint32_t* arrivals, std::uint32_t n, std::
   sync_block();
   if (thread_index() == 0) {
     const bool last = atomic_add(arrivals, 1u) == n - 1;
+    fence_device();
     if (last) store_relaxed(arrivals, 0u);
     *flag = last ? 1u : 0u;
   }
   sync_block();
-  const bool last = *flag != 0;
-  if (last) fence_device();
-  return last;
+  return *flag != 0;
 }
 GPUREC_DEVICE std::uint32_t blocks_of_grid() {
   return std::uint32_t(grid_blocks()) * std::uint32_t(grid_blocks_y()) * std::uint32_t(grid_blocks_z());

@@ -18,8 +18,9 @@ static_assert(kLanes == kWarp, "a lane of a canonical sum is a lane of a warp");
 
 // Halves added to halves; every lane gets the sum. Both lanes of a pair add the same two numbers, so they agree.
 GPUREC_DEVICE double sum_of_lanes(double v) {
+  const std::uint32_t mask = GPUREC_PLANTED(cuda_half_mask) ? kAllLanes >> 16 : kAllLanes;
   GPUREC_UNROLL
-  for (int half = kLanes / 2; half > 0; half /= 2) v += shfl_xor(v, half);
+  for (int half = kLanes / 2; half > 0; half /= 2) v += shfl_xor(v, half, mask);
   return v;
 }
 

@@ -2,14 +2,14 @@
 // them, two tiles at a time. Codes go through the matrix units, float32 through the threads.
 #pragma once
 #include "near.cuh"
-#include "products.cuh"
+#include "multiply.cuh"
 
 namespace gpurec::cuda {
 
 // How a scan reads codes.
 struct Int8Scan {
   using Query = Int8Query;
-  using Products = Int8Products;
+  using Products = MatrixProducts<CodesUnit>;
 
   GPUREC_DEVICE static std::int64_t bytes(const Items& items) { return items.code_stride; }
   GPUREC_DEVICE static const void* item(const Items& items, std::int64_t position) {
@@ -19,6 +19,7 @@ struct Int8Scan {
   GPUREC_DEVICE static const void* query(const SearchParams& p, std::int64_t i) {
     return p.queries.codes + i * p.items.code_stride;
   }
+  GPUREC_DEVICE static Query query_of(const SearchParams& p, std::int64_t i) { return Query::of(p, i); }
   // Sums begin at minus their limit, so that what comes near is not negative: one bit of each to look at.
   GPUREC_DEVICE static std::int32_t start(std::int32_t limit, float) { return -limit; }
   GPUREC_DEVICE static std::int32_t value(std::int32_t sum, std::int32_t limit) { return sum + limit; }
@@ -33,9 +34,10 @@ struct Int8Scan {
 };
 
 // How a scan reads float32 rows.
-struct Float32Scan {
-  using Query = Float32Query;
-  using Products = Float32Products;
+template <class Bound, class Multiplied>
+struct FloatScan {
+  using Query = FloatQuery<Bound>;
+  using Products = Multiplied;
 
   GPUREC_DEVICE static std::int64_t bytes(const Items& items) { return items.row_stride * 4; }
   GPUREC_DEVICE static const void* item(const Items& items, std::int64_t position) {
@@ -55,6 +57,17 @@ struct Float32Scan {
   }
   GPUREC_DEVICE static bool is_near(float sum, float limit) { return Query::is_near(sum, limit); }
 };
+
+struct Float32Scan : FloatScan<Float32Bound, Float32Products> {
+  GPUREC_DEVICE static Query query_of(const SearchParams& p, std::int64_t i) { return Query::of(p, i); }
+};
+#if defined(GPUREC_FLOAT_TILES) && GPUREC_FLOAT_MMA
+template <class Unit>
+struct FloatUnitScan : FloatScan<MatrixUnitBound, MatrixProducts<Unit>> {
+  using Query = FloatQuery<MatrixUnitBound>;
+  GPUREC_DEVICE static Query query_of(const SearchParams& p, std::int64_t i) { return Query::of(p, i, Unit::kCut); }
+};
+#endif
 
 // Shared memory of a block that scans.
 template <class Scan, class S>
@@ -137,7 +150,7 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
   const auto tile_at = [&](std::int64_t i) { return kSample ? p.sample_first + i * p.sample_every : i; };
   const std::int64_t left = p.queries.n_queries - first_query;
   const int n_queries = left < S::kQueries ? int(left) : S::kQueries;
-  for (int m = thread_index(); m < S::kQueries; m += S::kThreads) shared.queries[m] = Scan::Query::of(p, first_query + m);
+  for (int m = thread_index(); m < S::kQueries; m += S::kThreads) shared.queries[m] = Scan::query_of(p, first_query + m);
   if (Scan::Query::kCodes && !kSample && block_index_y() == 0) give_up_queries_without_codes(p);
 
   // 32 steps at a time: which of them any of the queries needs.
@@ -240,6 +253,13 @@ GPUREC_KERNEL(scan_mma_i8, SearchParams, 256, 2) { scan_many<Int8Scan, Wide, fal
 GPUREC_KERNEL(scan_mma_i8_narrow, SearchParams, 64, 6) { scan_many<Int8Scan, Narrow, false>(p); }
 GPUREC_KERNEL(scan_mma_f32, SearchParams, 128, 3) { scan_many<Float32Scan, Middle, false>(p); }
 GPUREC_KERNEL(scan_mma_f32_narrow, SearchParams, 64, 6) { scan_many<Float32Scan, Narrow, false>(p); }
+
+#if defined(GPUREC_FLOAT_TILES) && GPUREC_FLOAT_MMA
+// Kernels scan_mma_tf32, scan_mma_bf16: the same by float tiles of the matrix units. Left out until a device has passed the
+// conformance suite with them, since their bound is supposed.
+GPUREC_KERNEL(scan_mma_tf32, SearchParams, 256, 2) { scan_many<FloatUnitScan<Tf32Unit>, Wide, false>(p); }
+GPUREC_KERNEL(scan_mma_bf16, SearchParams, 256, 2) { scan_many<FloatUnitScan<Bf16Unit>, Wide, false>(p); }
+#endif
 
 // Kernels sample_mma_i8, sample_mma_f32: the best scan value of each group of items of the sampled tiles that a query may
 // be given, -inf where there is none or the best is denied -> samples (n_queries, samples_per_query).

@@ -1,7 +1,7 @@
 // Whole matrices of scores, and scores of pairs.
 #pragma once
 #include "params.hpp"
-#include "products.cuh"
+#include "multiply.cuh"
 
 namespace gpurec::cuda {
 

@@ -144,8 +144,8 @@ GPUREC_DEVICE std::uint64_t smallest_from(Get get, std::int64_t n, std::uint64_t
 GPUREC_DEVICE void sort_in_shared(std::uint64_t* keys, int n) {
   int room = 1;
   while (room < n) room *= 2;
-  for_each_in_block(room, [&](std::int64_t i) {
-    if (i >= n) keys[i] = 0;
+  for_each_in_block(GPUREC_PLANTED(cuda_past_shared) ? 2 * room : room, [&](std::int64_t i) {
+    if (i >= n && !GPUREC_PLANTED(cuda_slot_unwritten)) keys[i] = 0;
   });
   sync_block();
   for (int run = 2; run <= room; run *= 2) {

@@ -1,4 +1,4 @@
-// Rows made ready for a search: items once, queries each time. docs/design/0013-cuda.md says why they lie so.
+// Rows made ready for a search: items once, queries each time. docs/design/0013-kernels-of-a-search.md says why they lie so.
 #pragma once
 #include "near.cuh"
 #include "params.hpp"

@@ -315,6 +315,35 @@ class Bf16Bound : public QueryBound {
   double flushed_ = 0.0;
 };
 
+// The bound for float tiles of matrix units: each input is cut off by at most `cut` of itself, or, below the normal range,
+// counts as zero. How the units round nobody states. That d products and a scan start add up with an error of at most
+// (d + 1) 2^-19 of the sum of their sizes, and of 2^-124 each below the normal range, is supposed, not derived.
+class MatrixUnitBound : public QueryBound {
+ public:
+  MatrixUnitBound() = default;
+  GPUREC_HD MatrixUnitBound(Metric metric, std::int64_t d, double query_squares, double cut)
+      : QueryBound(metric, d, query_squares), cut_(cut) {}
+
+  GPUREC_HD bool valid(double item_norm) const {
+    if (d_ >= std::int64_t(1) << 16) return false;
+    const double sum = query_upper_ + item_norm;
+    return euclidean_ ? sum * sum < 0x1p125 : query_upper_ * item_norm < 0x1p125;
+  }
+
+  GPUREC_HD double slack(double item_norm) const {
+    const double terms = double(d_) + 1, product = query_upper_ * item_norm;
+    const double half_square = euclidean_ ? 0.5 * item_norm * item_norm : 0.0;
+    const double summing = terms * 0x1p-19 * (product + half_square) + terms * 0x1p-124;
+    const double flushed = std::sqrt(terms) * 0x1p-124 * (query_upper_ + item_norm);
+    const double dot = ((2.0 + cut_) * cut_ * product + summing + flushed) * (1.0 + 0x1p-40);
+    if (!euclidean_) return next_up(dot + dot_rounding(item_norm));
+    return next_up(2.0 * (dot + kStartError * half_square) + distance_rounding(item_norm));
+  }
+
+ private:
+  double cut_ = 0.0;
+};
+
 // Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each
 // square rounded once and their sum once more, and p the float32 dot, the value 2 p - S, rounded once, errs by at most
 // (gamma_d + 2.1 * 2^-24) S + d 2^-148 and one rounding of its own. Where it is at least kCloseShare * S that is, with g =

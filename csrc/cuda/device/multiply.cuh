@@ -43,15 +43,49 @@ GPUREC_DEVICE void copy_chunk(unsigned char* stage, Source source, std::int64_t 
   }
 }
 
-// Codes, 16 x 8 x 32 of them an instruction. Sum i of a thread: rows and columns as simt.hpp says of tiles.
-struct Int8Products {
-  std::int32_t sums[kSums];
+// How matrix units multiply 16 bytes of each lane's rows g and g + 8 with 16 bytes of a row of items. Which words make a
+// fragment does not matter, as long as it is the same for both sides.
+struct CodesUnit {
+  using Sum = std::int32_t;
+  GPUREC_DEVICE static void multiply(Sum (&d)[4], const uint4& a, const uint4& below, const uint4& b) {
+    if (GPUREC_PLANTED(cuda_fragment_order)) {
+      mma_i8(d, {a.x, a.y, below.x, below.y}, {b.x, b.y});
+    } else {
+      mma_i8(d, {a.x, below.x, a.y, below.y}, {b.x, b.y});
+    }
+    mma_i8(d, {a.z, below.z, a.w, below.w}, {b.z, b.w});
+  }
+};
+#if defined(GPUREC_FLOAT_TILES) && GPUREC_FLOAT_MMA
+struct Tf32Unit {
+  using Sum = float;
+  static constexpr double kCut = 0x1p-10;  // of an input
+  GPUREC_DEVICE static void multiply(Sum (&d)[4], const uint4& a, const uint4& below, const uint4& b) {
+    mma_tf32(d, {a.x, below.x, a.y, below.y}, {b.x, b.y});
+    mma_tf32(d, {a.z, below.z, a.w, below.w}, {b.z, b.w});
+  }
+};
+struct Bf16Unit {
+  using Sum = float;
+  static constexpr double kCut = 0x1p-7;
+  GPUREC_DEVICE static std::uint32_t pair(std::uint32_t low, std::uint32_t high) {
+    return low >> 16 | (high & 0xffff0000u);
+  }
+  GPUREC_DEVICE static void multiply(Sum (&d)[4], const uint4& a, const uint4& below, const uint4& b) {
+    mma_bf16(d, {pair(a.x, a.y), pair(below.x, below.y), pair(a.z, a.w), pair(below.z, below.w)},
+             {pair(b.x, b.y), pair(b.z, b.w)});
+  }
+};
+#endif
+
+// Sum i of a thread: rows and columns as simt.hpp says of tiles.
+template <class Unit>
+struct MatrixProducts {
+  typename Unit::Sum sums[kSums];
 
   GPUREC_DEVICE static int query_of(int i) { return i / 32 * 16 + i % 4 / 2 * 8 + lane_index() / 4; }
   GPUREC_DEVICE static int item_of(int i) { return i % 32 / 4 * 8 + lane_index() % 4 * 2 + i % 2; }
 
-  // A thread takes 16 bytes of each of its rows at once; which of them make the words of one instruction does not matter,
-  // as long as it is the same for both sides.
   template <class S>
   GPUREC_DEVICE void multiply(const unsigned char* stage) {
     const int own = place_of(lane_index() / 4, lane_index() % 4);  // eight rows on the pattern is the same again
@@ -61,24 +95,14 @@ struct Int8Products {
     GPUREC_UNROLL
     for (int m = 0; m < 2; ++m) {
       GPUREC_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        a[m][half] = ld_vec<uint4>(queries + (m * 16 + half * 8) * kChunk);
-      }
+      for (int half = 0; half < 2; ++half) a[m][half] = ld_vec<uint4>(queries + (m * 16 + half * 8) * kChunk);
     }
     GPUREC_UNROLL
     for (int n = 0; n < 8; ++n) {
       const uint4 b = ld_vec<uint4>(items + n * 8 * kChunk);
-      const std::uint32_t low[2] = {b.x, b.y};
-      const std::uint32_t high[2] = {b.z, b.w};
       GPUREC_UNROLL
       for (int m = 0; m < 2; ++m) {
-        std::int32_t(&d)[4] = *reinterpret_cast<std::int32_t(*)[4]>(sums + (m * 8 + n) * 4);
-        if (GPUREC_PLANTED(cuda_fragment_order)) {
-          mma_i8(d, {a[m][0].x, a[m][0].y, a[m][1].x, a[m][1].y}, low);
-        } else {
-          mma_i8(d, {a[m][0].x, a[m][1].x, a[m][0].y, a[m][1].y}, low);
-        }
-        mma_i8(d, {a[m][0].z, a[m][1].z, a[m][0].w, a[m][1].w}, high);
+        Unit::multiply(*reinterpret_cast<typename Unit::Sum(*)[4]>(sums + (m * 8 + n) * 4), a[m][0], a[m][1], b);
       }
     }
   }
