@@ -70,6 +70,8 @@ GPUREC_KERNEL(defect_blocks, DefectParams, 32) {
   const std::int64_t i = std::int64_t(block_index()) * kWarp + lane_index();
   if (p.mode == 1 ? i <= p.n : p.mode == 2 ? i < p.n + 200 : i < p.n) p.out[i] = 1;  // 1, 2: past the end
   if (p.mode == 3) p.out[i / 2] = std::uint32_t(i);                                  // two threads write each
+  if (p.mode == 5 && p.in[kWarp + 1] == 7) return;                                   // reads past the end
+  if (p.mode == 6 && *reinterpret_cast<const std::uint32_t*>(p.n + 8) == 7) return;  // `n` is an address of the host's
   if (lane_index() != 0) return;
   if (p.mode == 4) {
     p.counter[0] = p.counter[0] + 1;  // updates of other blocks are lost
