@@ -36,3 +36,21 @@ sanitize() {
     LD_PRELOAD="$(gcc -print-file-name=$runtime) $(gcc -print-file-name=libstdc++.so)" \
     "$environment/bin/python" -m pytest -q -p no:cacheprovider "$@"
 }
+
+# emulate FOLDER SEEDS: tests of kernels on a build with the emulated modules, then of those under AddressSanitizer.
+emulate() {
+  local environment=$1 seed
+  build_variant "$environment" emulated GPUREC_EMULATED=ON
+  for seed in $2; do
+    echo "== emulated kernels, seed $seed"
+    env PYTHONPATH=build/emulated GPUREC_REQUIRE_EMULATED=1 GPUREC_EMULATED_SEED="$seed" \
+      "$environment/bin/python" -m pytest -q -p no:cacheprovider tests/gpu --ignore tests/gpu/compile
+  done
+  build_variant "$environment" emulated-address GPUREC_EMULATED=ON GPUREC_SANITIZE=address,undefined
+  echo "== emulated kernels under sanitizers"
+  env PYTHONPATH=build/emulated-address ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 \
+    UBSAN_OPTIONS=print_stacktrace=1 \
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)" \
+    "$environment/bin/python" -m pytest -q -p no:cacheprovider tests/gpu --ignore tests/gpu/compile \
+    -k "not defects_are_found and not traced"
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from .traffic import readable
 
 MODULES = ("_cuda_emulated", "_cuda_traced", "_cuda")
 
@@ -21,6 +24,8 @@ def module(name: str) -> ModuleType:
         found = importlib.import_module(f"gpurec._native.{name}")
     except ImportError as error:
         switch = "GPUREC_CUDA=ON" if name == "_cuda" else "GPUREC_EMULATED=ON"
+        if name != "_cuda" and os.environ.get("GPUREC_REQUIRE_EMULATED") == "1":
+            raise
         pytest.skip(f"{name} is not built ({switch} builds it): {error}")
     if found.device_count() == 0:
         pytest.skip(f"{name} has no device: {found.why_no_device()}")
@@ -91,5 +96,5 @@ def clean(opened: OpenDevice) -> bool:
     if not getattr(opened.native, "is_traced", False):
         return True
     trace = opened.native.trace()
-    assert not trace["reports"], trace["reports"]
+    assert not trace["reports"], readable(opened.native, trace["reports"])
     return True
