@@ -104,10 +104,11 @@ class Memory:
         """Free what nobody refers to any more; waits for the device where there is any."""
         if not self._discarded:
             return
-        with self._lock:
+        with self._lock, device_errors():
             while self._discarded:
-                address, pinned = self._discarded.popleft()
+                address, pinned = self._discarded[0]
                 (self.device.free_host if pinned else self.device.free)(address)
+                self._discarded.popleft()
 
     def _too_little(self, n_bytes: int, what: str, pinned: bool) -> DeviceError:
         if pinned:
