@@ -191,6 +191,10 @@ def test_a_capture_that_has_nothing_reserved_fails(backend, stream):
     index.search(queries, 6)
     fresh = library.device.create_stream()
     library.cuda.stream.ptr = fresh
+    held = [
+        library.empty(shape, kind) for shape, kind in (((11, 600), "i8"), ((11, 600), "f4"), ((11,), "i4"))
+    ]
+    del held
     library.device.begin_capture(fresh)
     try:
         with pytest.raises(gpurec.DeviceError, match="while a stream is being captured"):
