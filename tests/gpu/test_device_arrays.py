@@ -10,7 +10,9 @@ import pytest
 import gpurec
 from gpurec import ItemIndex
 from gpurec._native import device_module
+from gpurec.backends.base import Backend
 from gpurec.backends.cuda import EmulatedCudaBackend
+from gpurec.backends.cupy import CupyBackend
 from gpurec.backends.reference import ReferenceBackend
 
 from . import device_library as library
@@ -26,6 +28,12 @@ QUERIES = RNG.standard_normal((11, 20)).astype(np.float32)
 @pytest.fixture(scope="module")
 def backend() -> EmulatedCudaBackend:
     return EmulatedCudaBackend()
+
+
+@pytest.fixture(scope="module", params=["cuda_emulated", "cupy-numpy"])
+def taking(request, backend) -> Backend:
+    """Backends that take arrays on a device; an emulated one is memory of the host, which NumPy reads too."""
+    return backend if request.param == "cuda_emulated" else CupyBackend(np, pairs_at_once=1 << 12)
 
 
 @pytest.fixture
@@ -46,8 +54,8 @@ def same(found: gpurec.TopK, expected: gpurec.TopK) -> None:
 
 @pytest.mark.parametrize("metric", ["dot", "cosine", "pearson", "euclidean"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_search_stays_on_the_device(backend, stream, metric, precision):
-    index = ItemIndex(ITEMS, metric=metric, precision=precision, backend=backend)
+def test_a_search_stays_on_the_device(taking, stream, metric, precision):
+    index = ItemIndex(ITEMS, metric=metric, precision=precision, backend=taking)
     plain = ItemIndex(ITEMS, metric=metric, backend=ReferenceBackend())
     before = NATIVE.counters()
     for queries in (QUERIES, QUERIES[:1], QUERIES[::3], np.asfortranarray(QUERIES), QUERIES.astype("f8")):
@@ -63,10 +71,10 @@ def test_a_search_stays_on_the_device(backend, stream, metric, precision):
     assert NATIVE.counters()["refused"] == before["refused"]
 
 
-def test_items_on_the_device(backend, stream):
-    index = ItemIndex(library.asarray(ITEMS), backend=backend)
+def test_items_on_the_device(taking, stream):
+    index = ItemIndex(library.asarray(ITEMS), backend=taking)
     same(index.search(library.asarray(QUERIES), 5), gpurec.score_top_k(QUERIES, ITEMS, 5))
-    found = gpurec.score_top_k(library.asarray(QUERIES), library.asarray(ITEMS), 5, backend=backend)
+    found = gpurec.score_top_k(library.asarray(QUERIES), library.asarray(ITEMS), 5, backend=taking)
     same(found, gpurec.score_top_k(QUERIES, ITEMS, 5))
 
 
@@ -83,8 +91,8 @@ def test_nothing_waits_for_a_search(backend, stream):
     assert NATIVE.counters()["synchronisations"] > after["synchronisations"]
 
 
-def test_filters_on_the_device(backend, stream):
-    index = ItemIndex(ITEMS, backend=backend)
+def test_filters_on_the_device(taking, stream):
+    index = ItemIndex(ITEMS, backend=taking)
     rng = np.random.default_rng(3)
     lists = [rng.integers(-1, 900, rng.integers(0, 300)) for _ in QUERIES]  # unsorted, repeated, with -1
     indptr = np.cumsum([0, *map(len, lists)]).astype(np.int32)
@@ -126,24 +134,24 @@ def test_what_is_wrong_comes_with_check(backend, stream):
         found.check()
 
 
-def test_boosts_meet_queries_on_the_device(backend, stream):
+def test_boosts_meet_queries_on_the_device(taking, stream):
     boost = RNG.standard_normal(900).astype(np.float32)
     for metric in ("dot", "cosine", "pearson"):
-        index = ItemIndex(ITEMS, metric=metric, boost=boost, backend=backend)
+        index = ItemIndex(ITEMS, metric=metric, boost=boost, backend=taking)
         plain = ItemIndex(ITEMS, metric=metric, boost=boost, backend=ReferenceBackend())
         same(index.search(library.asarray(QUERIES), 7), plain.search(QUERIES, 7))
 
 
-def test_given_scores(backend, stream):
+def test_given_scores(taking, stream):
     scores = RNG.integers(-50, 50, (5, 3000)).astype(np.float32)
     scores[1, ::7], scores[2, ::5], scores[3] = np.nan, -np.inf, np.inf
     for k in (1, 10, 700, 4000):
-        found = gpurec.top_k(library.asarray(scores), k, backend=backend)
+        found = gpurec.top_k(library.asarray(scores), k, backend=taking)
         same(found, gpurec.top_k(scores, k, backend=ReferenceBackend()))
     part = library.asarray(scores)[:, 100:900]
-    same(gpurec.top_k(part, 10, backend=backend), gpurec.top_k(scores[:, 100:900], 10))
+    same(gpurec.top_k(part, 10, backend=taking), gpurec.top_k(scores[:, 100:900], 10))
     with pytest.raises(TypeError, match="round them yourself"):
-        gpurec.top_k(library.asarray(scores.astype("f8")), 3, backend=backend)
+        gpurec.top_k(library.asarray(scores.astype("f8")), 3, backend=taking)
 
 
 def test_where_no_backend_takes_them():

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ..._native import cpu as native
+from ...device_arrays import DeviceArray
 from ...errors import BackendUnavailableError, DeviceError, import_extra
-from ..base import Filters, RowSets
+from ..base import DeviceFilters, Filters, RowSets
 from ..environment import strict_floats
 from ..finite import require_finite
 from ..panels import items_of_panels
 from ..reference_sgd import sgd_epoch
 from ..report import SearchReport
+from .device import as_host_filters, handed_back, in_namespace, on_stream, require_finite_queries
 from .functions import LANES, Permits, answer_of, best_keys, keys_of, prepare_rows, scores_of
 from .index import CupyIndex, to_host
 
@@ -82,14 +84,7 @@ class CupyBackend:
 
     @strict_floats()
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        xp, (m, n) = self._xp, scores.shape
-
-        def keys(queries: slice, piece: int) -> Iterator[Any]:
-            for first in range(0, n, piece):
-                given = xp.asarray(scores[queries, first : first + piece]) + np.float32(0.0)
-                yield keys_of(xp, given, first, None)
-
-        return self._collect(m, n, k, keys)
+        return self._collect(*scores.shape, k, self._keys_of_scores(scores))
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         # Each step reads what the step before wrote: work for one thread of the host.
@@ -171,6 +166,40 @@ class CupyBackend:
             report.thresholds = np.full(m, -np.inf, np.float32)
         return found
 
+    def search_on_device(
+        self,
+        index: CupyIndex,
+        queries: DeviceArray,
+        k: int,
+        filters: DeviceFilters,
+        *,
+        metric: str,
+        appended: bool = False,
+        op: str = "search",
+    ) -> tuple[Any, Any, Callable[[], None]]:
+        xp, n = self._xp, len(index.items)
+        with on_stream(xp, queries), strict_floats():
+            q = in_namespace(xp, queries)
+            require_finite_queries(xp, q, op)
+            host_filters = as_host_filters(xp, filters, len(q), n, op)
+            q = prepare_rows(xp, q, metric)
+            if appended:
+                q = xp.concatenate([q, xp.ones((len(q), 1), dtype=np.float32)], axis=1)
+            parts = self._answers(
+                len(q), n, k, lambda block, piece: self._keys(index, q, block, piece, host_filters, -np.inf)
+            )
+            rows, scores = _stacked(xp, [(rows, scores) for _, rows, scores in parts], k)
+            found = handed_back(xp, queries, rows, op), handed_back(xp, queries, scores, op)
+        return (*found, lambda: None)
+
+    def top_k_on_device(self, scores: DeviceArray, k: int, op: str) -> tuple[Any, Any]:
+        xp = self._xp
+        with on_stream(xp, scores), strict_floats():
+            given = in_namespace(xp, scores)
+            parts = self._answers(*given.shape, k, self._keys_of_scores(given))
+            rows, best = _stacked(xp, [(rows, best) for _, rows, best in parts], k)
+            return handed_back(xp, scores, rows, op), handed_back(xp, scores, best, op)
+
     def _keys(
         self,
         index: CupyIndex,
@@ -207,13 +236,27 @@ class CupyBackend:
         return best_keys(self._xp, keys, block.stop - block.start, k)
 
     def _collect(self, m: int, n: int, k: int, keys: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Answers of m queries from keys(block of queries, items of a piece)."""
+        """Answers of m queries in host memory."""
         rows, scores = np.empty((m, k), np.int64), np.empty((m, k), np.float32)
-        for block, piece in self._blocks(m, n, min(k, n)):
-            best = best_keys(self._xp, keys(block, piece), block.stop - block.start, min(k, n))
-            found = answer_of(self._xp, best, k)
+        for block, *found in self._answers(m, n, k, keys):
             rows[block], scores[block] = map(to_host, found)
         return rows, scores
+
+    def _answers(self, m: int, n: int, k: int, keys: Any) -> Iterator[tuple[slice, Any, Any]]:
+        """Rows and scores of blocks of m queries, from keys(block of queries, items of a piece)."""
+        for block, piece in self._blocks(m, n, min(k, n)):
+            best = best_keys(self._xp, keys(block, piece), block.stop - block.start, min(k, n))
+            yield (block, *answer_of(self._xp, best, k))
+
+    def _keys_of_scores(self, scores: Any) -> Any:
+        xp, n = self._xp, scores.shape[1]
+
+        def keys(queries: slice, piece: int) -> Iterator[Any]:
+            for first in range(0, n, piece):
+                given = xp.asarray(scores[queries, first : first + piece]) + np.float32(0.0)
+                yield keys_of(xp, given, first, None)
+
+        return keys
 
     def _blocks(self, m: int, n: int, k: int) -> Iterator[tuple[slice, int]]:
         """Blocks of queries, and how many items to meet at a time: at least k, so that sorting pays."""
@@ -224,6 +267,13 @@ class CupyBackend:
     def _parts(self, n: int, pairs: int) -> Iterator[slice]:
         step = max(1, self._pairs // max(pairs, 1))
         return (slice(first, min(first + step, n)) for first in range(0, n, step))
+
+
+def _stacked(xp: Any, answers: list[tuple[Any, Any]], k: int) -> tuple[Any, Any]:
+    if not answers:
+        return xp.empty((0, k), dtype=np.int64), xp.empty((0, k), dtype=np.float32)
+    rows, scores = zip(*answers)
+    return xp.concatenate(rows), xp.concatenate(scores)
 
 
 def _cupy() -> Any:
