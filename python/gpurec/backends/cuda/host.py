@@ -145,6 +145,9 @@ class HostSearch:
     ) -> None:
         m = block.stop - block.start
         counts = self._launcher.read(at["counters"], (m, N_COUNTERS), np.int64, stream)
+        # What the exact path scores is as good as entered in a list.
+        at_candidates, at_rescored = COUNTERS.index("candidates"), COUNTERS.index("rescored")
+        counts[:, at_candidates] = np.maximum(counts[:, at_candidates], counts[:, at_rescored])
         part = SearchReport(
             counts={name: counts[:, i].copy() for i, name in enumerate(COUNTERS)},
             thresholds=self._launcher.read(at["taus"], (m,), np.float32, stream),

@@ -31,7 +31,7 @@ class Limits:
         Entries of a list for each item that is expected to reach the threshold.
     """
 
-    least_capacity: int = 2048
+    least_capacity: int = 4096
     least_sampled: int = 16
     most_bytes: int = 1 << 30
     units: int = 256
@@ -40,8 +40,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Sample:
-    """Every so-many-th tile, a value for each `group` items of it; the threshold is the rank-th largest."""
+    """Every so-many-th tile, a value for each `group` items of it; the threshold is the rank-th largest.
 
+    Tiles lie by falling norm, and the best items often in the first ones. So that the sample is no better
+    than what it stands for, it begins amid the first `every` tiles.
+    """
+
+    first: int
     every: int
     group: int
     rank: int
@@ -82,16 +87,17 @@ def choose_sample(n_tiles: int, k: int, limits: Limits) -> Sample | None:
     Examples
     --------
     >>> choose_sample(15_625, 10, Limits())
-    Sample(every=64, group=64, rank=4, n_sampled=245, n_expected=256)
+    Sample(first=32, every=64, group=8, rank=4, n_sampled=244, n_expected=256)
     """
     for every in (64, 32, 16, 8, 4, 2):
-        n_sampled = -(-n_tiles // every)
+        first = every // 2
+        n_sampled = max(0, -(-(n_tiles - first) // every))
         mean = k / every
         rank = math.ceil(mean + 3.5 * math.sqrt(mean)) + 2
         if n_sampled < limits.least_sampled or 8 * rank > n_sampled * TILE_ITEMS:
             continue
-        group = next(g for g in (64, 8, 1) if 4 * rank <= n_sampled * (TILE_ITEMS // g) or g == 1)
-        return Sample(every, group, rank, n_sampled, rank * every)
+        group = 8 if 4 * rank <= n_sampled * (TILE_ITEMS // 8) else 1
+        return Sample(first, every, group, rank, n_sampled, rank * every)
     return None
 
 

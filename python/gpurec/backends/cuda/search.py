@@ -254,7 +254,7 @@ def _params(table: Table, plan: Plan, inputs: SearchInputs, at: dict[str, int]) 
         params.allow = _sets(inputs.allow, at, "unsorted_allow")
     sample = plan.sample
     if sample is not None:
-        params.samples, params.sample_first, params.sample_every = at["samples"], 0, sample.every
+        params.samples, params.sample_first, params.sample_every = at["samples"], sample.first, sample.every
         params.n_sampled, params.group, params.rank = sample.n_sampled, sample.group, sample.rank
         params.samples_per_query = sample.n_sampled * 64 // sample.group
     params.entries, params.counts, params.keys = at["entries"], at["counts"], at["keys"]

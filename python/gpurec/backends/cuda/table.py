@@ -26,6 +26,7 @@ from .params import (
 
 __all__ = ["Storage", "Table", "empty_table", "table_bytes"]
 
+_LEAST_ROOM = 16  # tiles that an index has to grow into once it has grown
 _BYTES_AT_ONCE = 64 << 20  # of items on their way to the device
 
 
@@ -62,6 +63,7 @@ class Storage:
         self.n_used = 0
         self.lock = threading.Lock()
         n = max(capacity, 1) * TILE_ITEMS
+        launcher.memory.require(table_bytes(n, n, d, with_codes, originals)[0], f"{n} items")
         sizes = {
             "rows": n * self.row_stride * 4,
             "codes": n * self.code_stride if with_codes else 0,
@@ -231,7 +233,7 @@ class Table:
         if storage.n_used + n_tiles <= storage.capacity:
             return self
         live = _tiles(self.n_active)
-        return self.compacted(room=n_tiles + (live // 2 if live else 0))
+        return self.compacted(room=n_tiles + (max(live // 2, _LEAST_ROOM) if live else 0))
 
     def _version(self, n_tiles: int, row_of: np.ndarray, position_of: np.ndarray) -> Table:
         launcher = self.storage.launcher
@@ -249,9 +251,6 @@ def empty_table(
     launcher: Launcher, d: int, metric: str, with_codes: bool, originals: str, n_items: int
 ) -> Table:
     """A table without items, with room for so many; DeviceError at once where they do not fit."""
-    needed, _ = table_bytes(n_items, n_items, d, with_codes, originals)
-    launcher.memory.free_discarded()
-    launcher.memory.require(needed, f"{n_items} items")
     storage = Storage(launcher, d, _tiles(n_items), with_codes, originals)
     nothing = np.empty(0, np.uint32)
     buffers = tuple(launcher.memory.take(8, "an empty table") for _ in range(3))
