@@ -94,6 +94,7 @@ template <class Get>
 GPUREC_DEVICE std::uint64_t nth_largest(Get get, std::int64_t n, std::uint32_t rank, Selection& s) {
   bits_of_keys(get, n, s);
   const std::uint64_t set = s.set, differing = set & s.unset;
+  sync_block();  // before s is used again
   if (differing == 0) return set;
   int shift = 64 - leading_zeros(differing) - kDigit;
   if (shift < 0) shift = 0;
