@@ -23,7 +23,7 @@ def test_no_races(scan: str, seed: int) -> None:
         deny = [rng.integers(0, 300, 9).tolist() for _ in queries]
         for fused in (False, True)[: 2 if scan.startswith("gemv") else 1]:
             search = Search(
-                table, queries, 9, scan, (1, 8, 9), 40, 2, 80, fused, Filters([deny], raw=True), grid=3
+                table, queries, 9, scan, (1, 8, 9), 14, 2, 80, fused, Filters([deny], raw=True), grid=3
             )
             search.answer()
             assert clean(s)

@@ -105,6 +105,7 @@ struct FloatQuery {
     return !(v <= limit);
   }
   GPUREC_DEVICE static Limit never() { return std::numeric_limits<float>::infinity(); }
+  GPUREC_DEVICE float dot_value(Value v, const TileOfItems&) const { return v; }
   GPUREC_DEVICE float scan_value(Value v, const TileOfItems&) const { return v; }
 };
 
@@ -141,8 +142,11 @@ struct Int8Query {
   GPUREC_DEVICE static Limit never() { return kNever; }
   GPUREC_DEVICE static bool is_near(Value v, Limit limit) { return v >= limit; }
   GPUREC_DEVICE float scan_value(Value v, const TileOfItems& tile) const {
+    return dot_value(v, tile) - bound.shift(bounds_of(tile));
+  }
+  GPUREC_DEVICE float dot_value(Value v, const TileOfItems& tile) const {
     if (tile.scale == 0.0f) return std::numeric_limits<float>::quiet_NaN();
-    return float(v) * (bound.scale() * tile.scale) - bound.shift(bounds_of(tile));
+    return float(v) * (bound.scale() * tile.scale);
   }
   GPUREC_DEVICE static TileBounds bounds_of(const TileOfItems& tile) {
     return {tile.scale, tile.error, norm_lower(tile.smallest), double(tile.largest)};
@@ -186,7 +190,10 @@ GPUREC_DEVICE void give_up_queries_without_codes(const SearchParams& p) {
 }
 
 // --- Samples: the best scan value of each group of items of a sampled tile, as a key that tells the item too ---
+// Codes' values are dots; for distances each item's own norm tells more than what is amid those of its tile.
+template <bool with_codes>
 GPUREC_DEVICE std::uint64_t sample_key(const Items& items, std::int64_t position, float value) {
+  if (with_codes && items.euclidean != 0) value += scan_start_of_norm(items.norms[position]);
   if (!is_finite(value) || !is_permitted(items, position)) return 0;
   return std::uint64_t(monotone_u32(value)) << 32 | std::uint32_t(position);
 }
@@ -202,9 +209,9 @@ GPUREC_DEVICE void write_sample(const SearchParams& p, std::int64_t query, std::
 // --- The last block ---
 // True in all threads of the block that comes last of n; what the others wrote is there for it. `flag` is shared.
 GPUREC_DEVICE bool is_last_block(std::uint32_t* arrivals, std::uint32_t n, std::uint32_t* flag) {
-  if (!GPUREC_PLANTED(cuda_fence_missing)) fence_device();
   sync_block();
   if (thread_index() == 0) {
+    if (!GPUREC_PLANTED(cuda_fence_missing)) fence_device();  // for what the whole block wrote, since all came before
     const bool last = atomic_add(arrivals, 1u) == n - 1;
     fence_device();
     if (last) store_relaxed(arrivals, 0u);

@@ -221,7 +221,8 @@ GPUREC_DEVICE void sample_few(const SearchParams& p, const GemvShared<typename R
         GPUREC_UNROLL
         for (int m = 0; m < kQueries; ++m) {
           const auto sum = Rows::started(sums[m][own], p.items, position);
-          std::uint64_t key = sample_key(p.items, position, shared.queries[from + m].scan_value(sum, tile));
+          std::uint64_t key =
+              sample_key<Query::kCodes>(p.items, position, shared.queries[from + m].dot_value(sum, tile));
           if (p.group == 1) {
             if (from + m < n) write_sample(p, first + from + m, s * groups + item, key);
             continue;

@@ -113,11 +113,12 @@ GPUREC_DEVICE void enter_near(const SearchParams& p, const typename Scan::Produc
 }
 
 // Samples of one query from the values of a tile, of which a lane has item `lane` and item `lane + 32`.
+template <bool with_codes>
 GPUREC_DEVICE void sample_values(const SearchParams& p, std::int64_t query, std::int64_t s, std::int64_t t, float low,
                                  float high) {
   const int lane = lane_index();
-  std::uint64_t keys[2] = {sample_key(p.items, (t << kTileBits) + lane, low),
-                           sample_key(p.items, (t << kTileBits) + kWarp + lane, high)};
+  std::uint64_t keys[2] = {sample_key<with_codes>(p.items, (t << kTileBits) + lane, low),
+                           sample_key<with_codes>(p.items, (t << kTileBits) + kWarp + lane, high)};
   GPUREC_NO_UNROLL
   for (int reach = 1; reach < (p.group == kTile ? kWarp : int(p.group)); reach *= 2) {
     GPUREC_UNROLL
@@ -223,12 +224,12 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
         for (int e = 0; e < kSums; ++e) {
           const int m = S::first_query() + Products::query_of(e);
           values[m * MmaShared<Scan, S>::kValuesStride + Products::item_of(e)] =
-              shared.queries[m].scan_value(products.sums[e], tile);
+              shared.queries[m].dot_value(products.sums[e], tile);
         }
         sync_warp();
         for (int m = S::first_query(); m < S::first_query() + kWarpQueries && i < n_tiles && m < n_queries; ++m) {
           const float* const row = values + m * MmaShared<Scan, S>::kValuesStride;
-          sample_values(p, first_query + m, i, tile_at(i), row[lane_index()], row[kWarp + lane_index()]);
+          sample_values<Scan::Query::kCodes>(p, first_query + m, i, tile_at(i), row[lane_index()], row[kWarp + lane_index()]);
         }
       }
     };
