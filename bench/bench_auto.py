@@ -23,7 +23,8 @@ from gpurec.config import n_threads
 
 _GRIDS = [(100_000, 64), (1_000_000, 128)]
 _PLACES, _QUERIES = [10, 100, 1000, 10_000], [1, 16, 256, 1024]
-_FIXED = ("int8", "bf16", "fp32")
+_FIXED = ("int8", "int4", "bf16", "fp32")
+_MOST_QUERIES_IN_INT4 = 16  # two at a time pass over the codes
 _TURN_SECONDS = 0.2
 
 
@@ -37,12 +38,13 @@ def measure(
     indices["auto"].search(queries, 10)  # measures what precisions cost, where no file tells
     cells = []
     for k, n_queries in itertools.product(places, batches):
+        fixed = [name for name in _FIXED if name != "int4" or n_queries <= _MOST_QUERIES_IN_INT4]
         chosen = str(indices["auto"].explain_search(queries[:n_queries], k).choices["precision"][0])
         turns: dict[str, Callable[[], float]] = {
-            name: partial(_turn, index, queries, n_queries, k) for name, index in indices.items()
+            name: partial(_turn, indices[name], queries, n_queries, k) for name in ("auto", *fixed)
         }
         seconds = take_turns(turns, n_rounds, pause=0.02)
-        best = min(_FIXED, key=lambda name: milliseconds(seconds[name])["median"])
+        best = min(fixed, key=lambda name: milliseconds(seconds[name])["median"])
         cells.append(
             {
                 "n_items": n_items,
@@ -76,7 +78,7 @@ def markdown(result: dict[str, Any]) -> str:
         [
             f"{cell['n_items']:,} x {cell['d']}, k={cell['k']}, {cell['n_queries']}",
             cell["chosen"],
-            *(number(cell["milliseconds"][name]["median"]) for name in ("auto", *_FIXED)),
+            *(_median(cell["milliseconds"].get(name)) for name in ("auto", *_FIXED)),
             cell["best"],
             spread_text(cell["of_best"]),
         ]
@@ -89,6 +91,10 @@ def markdown(result: dict[str, Any]) -> str:
         table(["items, k, queries", "chosen", "auto", *_FIXED, "best", "auto / best"], rows),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _median(milliseconds: dict[str, float] | None) -> str:
+    return "" if milliseconds is None else number(milliseconds["median"])
 
 
 def main() -> None:

@@ -98,8 +98,7 @@ py::dict arrays_of(const Table& table) {
                                                 segment.codes, owner);
     arrays["scales"] = py::array_t<float>(n_tiles, segment.scales, owner);
     arrays["errors"] = py::array_t<float>(n_tiles, segment.errors, owner);
-    arrays["codes4"] = py::array_t<std::uint8_t>({n_tiles, segment.n_pairs(), std::int64_t(kTileItems * kGroup)},
-                                                 segment.codes4, owner);
+    arrays["codes4"] = py::array_t<std::uint8_t>({n_tiles, segment.tile_bytes4()}, segment.codes4, owner);
     arrays["scales4"] = py::array_t<float>(n_tiles, segment.scales4, owner);
     arrays["errors4"] = py::array_t<float>(n_tiles, segment.errors4, owner);
   }
@@ -109,10 +108,9 @@ py::dict arrays_of(const Table& table) {
 // Codes with the scales and errors of their tiles, first of a byte, then of half a byte.
 using Codes = std::tuple<Array<std::uint8_t>, Array<float>, Array<float>>;
 
-void require_codes(const Codes& parts, std::int64_t n_tiles, std::int64_t n_groups) {
+void require_codes(const Codes& parts, std::int64_t n_tiles, std::int64_t tile_bytes) {
   const auto& [codes, scales, errors] = parts;
-  require(codes.ndim() == 3 && codes.shape(0) == n_tiles && codes.shape(1) == n_groups &&
-              codes.shape(2) == kTileItems * kGroup && scales.size() == n_tiles && errors.size() == n_tiles,
+  require(codes.ndim() >= 2 && codes.shape(0) == n_tiles && codes.size() == n_tiles * tile_bytes && scales.size() == n_tiles && errors.size() == n_tiles,
           "codes, scales and errors of as many tiles as items need");
 }
 
@@ -134,8 +132,8 @@ Table table_of_arrays(const std::string& metric, std::int64_t n_rows, const Arra
     const auto& [int8, int4] = *both_codes;
     require(items.ndim() == 2 && items.shape(0) == segment.n && items.shape(1) >= 1, "a row an item");
     segment.d = items.shape(1);
-    require_codes(int8, segment.n_tiles(), segment.n_groups());
-    require_codes(int4, segment.n_tiles(), segment.n_pairs());
+    require_codes(int8, segment.n_tiles(), segment.tile_bytes());
+    require_codes(int4, segment.n_tiles(), segment.tile_bytes4());
     segment.codes = std::get<0>(int8).data();
     segment.scales = std::get<1>(int8).data();
     segment.errors = std::get<2>(int8).data();

@@ -135,27 +135,41 @@ Array<float> scores_of_sums(const Array<std::int32_t>& sums, std::int32_t add, f
   return array_of(scores, kTileItems);
 }
 
-// A word of hits for each query: kernel scan_i4. queries of shape (n, 8 n_pairs), codes (n_pairs, kTileItems, 4)
-Array<std::uint64_t> scan_tile_i4(const Array<std::int8_t>& queries, const Array<std::int32_t>& start,
-                                  const Array<std::uint8_t>& codes, bool ask, const std::string& isa) {
+// (hits, sums) of kernel scan_i4: a word and a row a query, zeros where nothing comes near. queries of shape
+// (n, 8 n_pairs), codes (n_pairs, kTileItems, 4), shares (kTileItems)
+py::tuple scan_tile_i4(const Array<std::int8_t>& queries, const Array<std::int32_t>& start,
+                       const Array<std::int32_t>& weights, const Array<std::uint8_t>& codes,
+                       const Array<std::uint8_t>& shares, bool ask, const std::string& isa) {
   require(codes.ndim() == 3 && codes.shape(1) == kTileItems && codes.shape(2) == kGroup && codes.shape(0) >= 1,
           "codes of shape (n_pairs, 64, 4)");
   require(queries.ndim() == 2 && queries.shape(1) == codes.shape(0) * 2 * kGroup, "queries as wide as the codes");
   require(start.ndim() == 1 && start.size() == queries.shape(0), "a start for each query");
+  require(weights.size() == start.size() && shares.size() == kTileItems, "a weight for each query, a share an item");
   std::vector<const std::int8_t*> rows;
   for (std::int64_t m = 0; m < queries.shape(0); ++m) rows.push_back(queries.data(m, 0));
-  Array<std::uint64_t> hits(start.size());
+  const auto n = std::int64_t(rows.size());
+  Array<std::uint64_t> hits(n);
   std::uint64_t* const out = hits.mutable_data();
+  std::vector<RowOfSums> found(rows.size());
+  std::vector<std::uint8_t> tile(codes.data(), codes.data() + codes.size());
+  tile.insert(tile.end(), shares.data(), shares.data() + kTileItems);
   const ScanTileI4 kernel = cpu::kernels(isa).scan_tile_i4;
-  const std::uint8_t* const tile = codes.data();
   const bool any = compute([&] {
-    return kernel(rows.data(), start.data(), int(rows.size()), tile, codes.shape(0), out, ask ? tile : nullptr);
+    return kernel(rows.data(), start.data(), weights.data(), int(n), tile.data(), codes.shape(0), out,
+                  found.data()->sums, ask ? tile.data() : nullptr);
   });
   require(any == std::any_of(out, out + rows.size(), [](std::uint64_t bits) { return bits != 0; }), "to be told of hits");
-  return hits;
+  Array<std::int32_t> sums({n, std::int64_t(kTileItems)});
+  for (std::int64_t m = 0; m < n; ++m) {
+    for (int j = 0; j < kTileItems; ++j) {
+      *sums.mutable_data(m, j) = out[m] == 0 ? 0 : found[std::size_t(m)].sums[j];
+    }
+  }
+  return py::make_tuple(hits, sums);
 }
 
-// Codes of half a byte of at most a tile of items, (64, d), with their scale and the bound of their errors.
+// Codes of half a byte of at most a tile of items, (64, d), with their scale, the unit of their errors and each item's
+// share of it.
 py::tuple half_byte_codes(const Array<float>& items) {
   const MatrixView<const float> rows = matrix(items, "items of shape (n, d)");
   require(rows.rows >= 1 && rows.rows <= kTileItems, "at most a tile of items");
@@ -166,7 +180,9 @@ py::tuple half_byte_codes(const Array<float>& items) {
   for (std::int64_t j = 0; j < kTileItems; ++j) {
     for (std::int64_t i = 0; i < rows.cols; ++i) *out.mutable_data(j, i) = HalfByteCodes::get(codes.data(), j, i);
   }
-  return py::make_tuple(out, scale, error);
+  Array<std::uint8_t> shares(kTileItems);
+  std::copy_n(codes.data() + HalfByteCodes::n_code_bytes(rows.cols), kTileItems, shares.mutable_data());
+  return py::make_tuple(out, scale, error, shares);
 }
 
 }  // namespace
@@ -178,6 +194,7 @@ void register_tests_i8(py::module_& m) {
   m.def("start_values_i8", &start_values_i8);
   m.def("scores_of_sums", &scores_of_sums);
   m.def("scan_tile_i4", &scan_tile_i4);
+  m.def("weight_of_share", &weight_of_share);
   m.def("half_byte_codes", &half_byte_codes);
 }
 

@@ -57,9 +57,9 @@ const std::vector<Kernels>& all_kernels() {
 #if defined(__x86_64__) || defined(_M_X64)
       GPUREC_KERNELS(avx512bf16, avx512, avx512vnni, avx512vnni, avx512, avx512bf16),
       GPUREC_KERNELS(avx512vnni, avx512, avx512vnni, avx512vnni, avx512, none),
-      GPUREC_KERNELS(avx512, avx512, avx2, serial, avx512, none),
-      GPUREC_KERNELS(avxvnni, avx2, avxvnni, serial, avx2, none),
-      GPUREC_KERNELS(avx2, avx2, avx2, serial, avx2, none),
+      GPUREC_KERNELS(avx512, avx512, avx2, avx2, avx512, none),
+      GPUREC_KERNELS(avxvnni, avx2, avxvnni, avx2, avx2, none),
+      GPUREC_KERNELS(avx2, avx2, avx2, avx2, avx2, none),
 #elif defined(__aarch64__)
       GPUREC_KERNELS(neon, serial, neon, serial, neon, none),
 #endif

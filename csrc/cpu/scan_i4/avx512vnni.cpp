@@ -30,14 +30,17 @@ inline __m512i four_codes(const std::int8_t* query) {
 
 // M queries; returns whether an item comes near one of them.
 template <int M>
-inline bool sub_tile(const std::int8_t* const* queries, const std::int32_t* start, const std::uint8_t* codes,
-                     std::int64_t n_pairs, std::uint64_t* hits, const char* ahead) {
+inline bool sub_tile(const std::int8_t* const* queries, const std::int32_t* start, const std::int32_t* weights,
+                     const std::uint8_t* codes, std::int64_t n_pairs, std::uint64_t* hits, std::int32_t* sums,
+                     const char* ahead) {
+  const std::uint8_t* const shares = codes + n_pairs * kPairBytes;
+  _mm_prefetch(ahead + n_pairs * kPairBytes, _MM_HINT_T0);
   Sums low[M][4], high[M][4];
 #pragma GCC unroll 2
   for (int m = 0; m < M; ++m) {
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
-      low[m][v] = Sums(_mm512_set1_epi32(start[m]));
+      low[m][v] = Sums{};
       high[m][v] = Sums{};
     }
   }
@@ -69,25 +72,37 @@ inline bool sub_tile(const std::int8_t* const* queries, const std::int32_t* star
     std::uint64_t negative = 0;
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {
-      const __m512i sum = _mm512_add_epi32(__m512i(low[m][v]), __m512i(high[m][v]));
-      negative |= std::uint64_t(_mm512_movepi32_mask(sum)) << (16 * v);
+      // Starts are added last, since what they are made of takes a while.
+      const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(shares + 16 * v));
+      const __m512i strayed = _mm512_mullo_epi32(_mm512_cvtepu8_epi32(sixteen), _mm512_set1_epi32(weights[m]));
+      const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(strayed, _mm512_set1_epi32(255)), 8);
+      const __m512i from = _mm512_add_epi32(_mm512_set1_epi32(start[m]), rounded);
+      const __m512i dot = _mm512_add_epi32(__m512i(low[m][v]), __m512i(high[m][v]));
+      low[m][v] = Sums(_mm512_add_epi32(dot, from));
+      negative |= std::uint64_t(_mm512_movepi32_mask(__m512i(low[m][v]))) << (16 * v);
     }
     hits[m] = ~negative;
-    any |= ~negative != 0;
+    if (negative == ~std::uint64_t(0)) continue;
+    any = true;
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) _mm512_store_si512(sums + m * kTileItems + 16 * v, __m512i(low[m][v]));
   }
   return any;
 }
 
 }  // namespace
 
-bool scan_tile_i4_avx512vnni(const std::int8_t* const* queries, const std::int32_t* start, int n_queries,
-                             const std::uint8_t* codes, std::int64_t n_pairs, std::uint64_t* hits,
-                             const std::uint8_t* next) {
+bool scan_tile_i4_avx512vnni(const std::int8_t* const* queries, const std::int32_t* start, const std::int32_t* weights,
+                             int n_queries, const std::uint8_t* codes, std::int64_t n_pairs, std::uint64_t* hits,
+                             std::int32_t* sums, const std::uint8_t* next) {
   const auto* const ahead = reinterpret_cast<const char*>(next == nullptr ? codes : next);
   bool any = false;
   int m = 0;
-  for (; m + 2 <= n_queries; m += 2) any |= sub_tile<2>(queries + m, start + m, codes, n_pairs, hits + m, ahead);
-  if (m < n_queries) any |= sub_tile<1>(queries + m, start + m, codes, n_pairs, hits + m, ahead);
+  const auto scan = [&](auto sub_tile) {
+    any |= sub_tile(queries + m, start + m, weights + m, codes, n_pairs, hits + m, sums + m * kTileItems, ahead);
+  };
+  for (; m + 2 <= n_queries; m += 2) scan(sub_tile<2>);
+  if (m < n_queries) scan(sub_tile<1>);
   return any;
 }
 

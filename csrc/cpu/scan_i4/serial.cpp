@@ -3,12 +3,16 @@
 
 namespace gpurec::cpu {
 
-bool scan_tile_i4_serial(const std::int8_t* const* queries, const std::int32_t* start, int n_queries,
-                         const std::uint8_t* codes, std::int64_t n_pairs, std::uint64_t* hits, const std::uint8_t*) {
+bool scan_tile_i4_serial(const std::int8_t* const* queries, const std::int32_t* start, const std::int32_t* weights,
+                         int n_queries, const std::uint8_t* codes, std::int64_t n_pairs, std::uint64_t* hits,
+                         std::int32_t* sums_of_queries, const std::uint8_t*) {
+  const std::uint8_t* const shares = codes + n_pairs * kTileItems * kGroup;
   bool any = false;
   for (int m = 0; m < n_queries; ++m) {
     std::uint32_t sums[kTileItems];
-    for (std::uint32_t& sum : sums) sum = std::uint32_t(start[m]);
+    for (int j = 0; j < kTileItems; ++j) {
+      sums[j] = std::uint32_t(start[m]) + std::uint32_t(strayed_of_share(weights[m], shares[j]));
+    }
     for (std::int64_t g = 0; g < n_pairs; ++g) {
       const std::int8_t* const q = queries[m] + g * 2 * kGroup;
       const std::uint8_t* const pair = codes + g * kTileItems * kGroup;
@@ -22,7 +26,10 @@ bool scan_tile_i4_serial(const std::int8_t* const* queries, const std::int32_t* 
       }
     }
     std::uint64_t reached = 0;
-    for (int j = 0; j < kTileItems; ++j) reached |= std::uint64_t(std::int32_t(sums[j]) >= 0) << j;
+    for (int j = 0; j < kTileItems; ++j) {
+      sums_of_queries[m * kTileItems + j] = std::int32_t(sums[j]);
+      reached |= std::uint64_t(std::int32_t(sums[j]) >= 0) << j;
+    }
     hits[m] = reached;
     any |= reached != 0;
   }

@@ -86,9 +86,10 @@ class BlockScan {
   // Which queries a block matters to, and what they reject, is found anew now and then: blocks come by falling
   // norm, so that for a dot an older reject value lets more through and an older list holds more queries, never
   // fewer.
-  void scan(const std::vector<Progress*>& group, std::size_t first, std::size_t step) {
+  void scan(const std::vector<Progress*>& group, const Blocks& of_part) {
     const std::vector<ItemTable::Block>& blocks = input_.table.blocks();
-    for (std::size_t b = first; b < blocks.size(); b += step) {
+    for (std::size_t b = of_part.first(), following; b < blocks.size(); b = following) {
+      following = of_part.after(b);
       const ItemTable::Block& block = blocks[b];
       const std::int64_t n_items = input_.table.parts()[block.part].segment->n;
       const std::int64_t end = std::min(n_items, block.first + kBlockItems);
@@ -96,14 +97,14 @@ class BlockScan {
       if (is_stale(block, group.size())) {
         refresh(group, block, tile, end);
         if (tiles_.members().empty() && !any_invalid_ && input_.table.metric() == Metric::dot) {
-          n_blocks_ += std::int64_t((blocks.size() - b + step - 1) / step);
+          for (; b < blocks.size(); b = of_part.after(b)) ++n_blocks_;
           break;
         }
       } else {
         ++age_;
       }
       if (!tiles_.members().empty()) {
-        const ItemTable::Block* const next = b + step < blocks.size() ? &blocks[b + step] : nullptr;
+        const ItemTable::Block* const next = following < blocks.size() ? &blocks[following] : nullptr;
         scanned_.add(tiles_.scan(block, tile, end, next));
       }
       ++n_blocks_;

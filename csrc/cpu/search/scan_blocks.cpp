@@ -12,13 +12,13 @@ void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kerne
                  const std::vector<Progress*>& group, Blocks blocks) {
   const ScanInput input = {table, filters, kernels, blocks.every};
   if (precision == Precision::int4) {
-    BlockScan<Int4Tiles>(input).scan(group, blocks.first, blocks.step);
+    BlockScan<Int4Tiles>(input).scan(group, blocks);
   } else if (precision == Precision::int8) {
-    BlockScan<Int8Tiles>(input).scan(group, blocks.first, blocks.step);
+    BlockScan<Int8Tiles>(input).scan(group, blocks);
   } else if (precision == Precision::bf16) {
-    BlockScan<Bf16Tiles>(input).scan(group, blocks.first, blocks.step);
+    BlockScan<Bf16Tiles>(input).scan(group, blocks);
   } else {
-    BlockScan<Float32Tiles>(input).scan(group, blocks.first, blocks.step);
+    BlockScan<Float32Tiles>(input).scan(group, blocks);
   }
 }
 

@@ -1,5 +1,6 @@
 // The scan of a table's blocks for several queries together, and how far each query has come.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <limits>
@@ -83,13 +84,26 @@ struct Progress {
   }
 };
 
-// Blocks first, first + step, ... of a table; of their tiles every `every`-th. The last of these stands for the others,
-// so that where the best items have the largest norms a sample falls short of them.
+// The share of a part in a table's blocks: `n_parts` parts take runs of so many in turn. Of their tiles every
+// `every`-th; the last of these stands for the others, so that where the best items have the largest norms a sample falls
+// short of them.
 struct Blocks {
-  std::size_t first;
-  std::size_t step;
+  std::size_t part;
+  std::size_t n_parts;
   std::size_t every;
+  std::size_t run = 1;
+
+  std::size_t first() const { return part * run; }
+  std::size_t after(std::size_t block) const {
+    return block + 1 + ((block + 1) % run == 0 ? (n_parts - 1) * run : 0);
+  }
 };
+
+// Memory hands out more where a thread reads on for a while; but parts begin with large norms and end together.
+inline std::size_t run_of_blocks(std::size_t n_blocks, std::size_t n_parts) {
+  constexpr std::size_t kRuns = 32, kLongest = 8;
+  return std::clamp<std::size_t>(n_blocks / (n_parts * kRuns), 1, kLongest);
+}
 
 // Scans them for a group of queries, all of them ready for the precision.
 void scan_blocks(const ItemTable& table, const FiltersView& filters, const Kernels& kernels, Precision precision,

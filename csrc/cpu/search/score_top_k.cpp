@@ -94,7 +94,7 @@ class Search {
       const auto n_queries = std::int64_t(group.size());
       const std::int64_t scanned = share_of(n_queries, most_scanned);
       for (std::int64_t first = 0; first < n_queries; first += scanned) {
-        scan(members(group, first, std::min(n_queries, first + scanned)), sample, 0, 1, clock);
+        scan(members(group, first, std::min(n_queries, first + scanned)), sample, {0, 1, 1}, clock);
       }
       finish(group, clock);
     });
@@ -104,15 +104,16 @@ class Search {
     if (report_ != nullptr) report_->split = SearchReport::Split::blocks;
     const auto n_parts = std::min<std::int64_t>(n_threads_, std::int64_t(table_.blocks().size()));
     const Sample sample = sample_of(static_cast<std::size_t>(n_parts));
+    const std::size_t run = run_of_blocks(table_.blocks().size(), std::size_t(n_parts));
     std::vector<SharedTau> shared(static_cast<std::size_t>(queries_.rows));
     std::vector<Group> parts(static_cast<std::size_t>(n_parts));
-    // Parts take blocks in turn, so that each begins with items of large norm.
+    // Parts take runs of blocks in turn, so that each begins with items of large norm.
     in_tasks(n_parts, [&](std::int64_t part, PhaseClock& clock) {
       Group& group = parts[std::size_t(part)];
       group = progress_of(0, queries_.rows, clock);
       for (Progress& p : group) p.shared = &shared[std::size_t(p.index)];
       if (GPUREC_PLANTED(threads_lose_last) && part > 0 && part == n_parts - 1) return;
-      scan(members(group, 0, queries_.rows), sample, std::size_t(part), std::size_t(n_parts), clock);
+      scan(members(group, 0, queries_.rows), sample, {std::size_t(part), std::size_t(n_parts), 1, run}, clock);
     });
     in_tasks(std::min(n_parts, queries_.rows), [&](std::int64_t task, PhaseClock& clock) {
       const std::int64_t n_tasks = std::min(n_parts, queries_.rows);
@@ -137,9 +138,8 @@ class Search {
     return sample;
   }
 
-  // Scans every step-th block.
-  void scan(const std::vector<Progress*>& group, Sample sample, std::size_t first, std::size_t step,
-            PhaseClock& clock) const {
+  // Scans a share of the blocks.
+  void scan(const std::vector<Progress*>& group, Sample sample, const Blocks& share, PhaseClock& clock) const {
     clock.begin(Phase::start);
     std::vector<Progress*> ready, others;
     for (Progress* p : group) (p->is_ready(precision_) ? ready : others).push_back(p);
@@ -148,11 +148,13 @@ class Search {
       if (sample.every > 0) {
         clock.begin(Phase::sample);
         for (Progress* p : part) p->candidates.begin_sample(sample.rank);
-        scan_blocks(table_, filters_, kernels_, precision, part, {first, step, std::size_t(sample.every)});
+        Blocks sampled = share;
+        sampled.every = std::size_t(sample.every);
+        scan_blocks(table_, filters_, kernels_, precision, part, sampled);
         for (Progress* p : part) p->candidates.end_sample(sample.n_expected);
       }
       clock.begin(Phase::scan);
-      scan_blocks(table_, filters_, kernels_, precision, part, {first, step, 1});
+      scan_blocks(table_, filters_, kernels_, precision, part, share);
     };
     scan_part(precision_, ready);
     scan_part(Precision::fp32, others);

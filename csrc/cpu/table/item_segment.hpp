@@ -37,13 +37,14 @@ struct ItemSegment {
   const std::uint8_t* codes = nullptr;       // (padded n / kTileItems, tile_bytes)
   const float* scales = nullptr;             // (padded n / kTileItems); 0 for a tile without codes
   const float* errors = nullptr;             // the same; upper bounds
-  // The same in codes of half a byte (scan_i4.hpp), there where int8 codes are.
+  // The same in codes of half a byte (scan_i4.hpp), there where int8 codes are. After its codes a tile has the share
+  // of each item in its error.
   const std::uint8_t* codes4 = nullptr;      // (padded n / kTileItems, tile_bytes4)
   const float* scales4 = nullptr;
-  const float* errors4 = nullptr;
+  const float* errors4 = nullptr;            // of a share
   std::vector<BlockNorms> blocks;
   std::vector<TileBounds> tiles;             // empty without codes
-  std::vector<TileBounds> tiles4;
+  std::vector<TileBounds> tiles4;            // with the error of a share
   std::shared_ptr<const void> owner;
 
   static std::int64_t padded(std::int64_t n) { return (n + kTileItems - 1) / kTileItems * kTileItems; }
@@ -74,7 +75,7 @@ struct ItemSegment {
   std::int64_t n_groups() const { return (d + kGroup - 1) / kGroup; }
   std::int64_t n_pairs() const { return (n_groups() + 1) / 2; }  // of groups
   std::int64_t tile_bytes() const { return n_groups() * kGroup * kTileItems; }
-  std::int64_t tile_bytes4() const { return n_pairs() * kGroup * kTileItems; }
+  std::int64_t tile_bytes4() const { return n_pairs() * kGroup * kTileItems + kTileItems; }
   const std::uint8_t* codes_of(std::int64_t position) const { return codes + position / kTileItems * tile_bytes(); }
   const std::uint8_t* codes4_of(std::int64_t position) const { return codes4 + position / kTileItems * tile_bytes4(); }
 

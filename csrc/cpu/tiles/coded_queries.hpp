@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "gpurec/scan_i4.hpp"
 #include "search/scan_blocks.hpp"
 
 namespace gpurec::cpu {
@@ -12,7 +13,7 @@ struct CodedQueries {
   std::vector<const std::int8_t*> codes;
   std::vector<float> below, length, error, inverse_scale;
   std::vector<std::int32_t> offset;
-  std::vector<std::int32_t> start;  // of the tile that is scanned
+  std::vector<std::int32_t> start, weights;  // of the tile that is scanned
 
   void clear() {
     members.clear();
@@ -46,6 +47,19 @@ struct CodedQueries {
                                  members[0]->candidates.int8_bound().start_shift(bounds)};
     kernels.start_values_i8(terms, size(), of_tile, start.data());
     return start.data();
+  }
+
+  // The weights of the shares that items of a tile of 4-bit codes have in an error; `start_at` was asked for a tile
+  // without errors. Where there is no such weight every item comes near.
+  const std::int32_t* weights_at(const TileBounds& bounds) {
+    weights.resize(members.size());
+    for (std::size_t m = 0; m < members.size(); ++m) {
+      weights[m] = weight_of_share(length[m], inverse_scale[m], bounds.error, 1.0f / bounds.scale);
+      if (weights[m] <= kMostWeight) continue;
+      weights[m] = 0;
+      start[m] = offset[m] + (1 << 30);
+    }
+    return weights.data();
   }
 
   // What query m rejects, now that its threshold rose.

@@ -1,6 +1,8 @@
 // The tiles of a block in 4-bit arithmetic, for few queries: half the bytes of int8 codes are read. Its bounds are too
-// wide for a list of scan values to prove a good threshold, so what comes near is scored canonically at once. The
-// first blocks, with which a threshold begins, are scanned in int8, and so are all others where too much comes near.
+// wide for a list of scan values to prove a good threshold, while the values themselves lie close to the scores: items
+// whose value reaches the threshold are scored canonically at once, which raises it, and what can only just reach it
+// waits for the end. The first blocks, with which a threshold begins, are scanned in int8, and so are all others where
+// too much comes near.
 #pragma once
 #include "search/block_scan.hpp"
 #include "tiles/coded_queries.hpp"
@@ -26,7 +28,7 @@ class Int4Tiles {
   }
 
   Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
-    if (n_blocks_++ < n_head_ || n_scored_ > kMostScored + n_items_ / kItemsPerScored) {
+    if (n_blocks_++ < n_head_ || n_near_ > kMostNear + n_items_ / kItemsPerNear) {
       return int8_.scan(block, tile, end, following);
     }
     if (n_blocks_ == n_head_ + 1) {
@@ -39,7 +41,12 @@ class Int4Tiles {
     const ItemSegment& segment = *part.segment;
     const std::uint8_t* const next_block =
         following == nullptr ? nullptr : input_.table.parts()[following->part].segment->codes4_of(following->first);
+    constexpr std::int64_t kAhead = 2 * kTileItems;  // of what is read what is asked for
     hits_.resize(members().size());
+    if (sums_.size() < std::int64_t(members().size()) * kTileItems) {
+      sums_ = AlignedFloats(std::int64_t(members().size()) * kTileItems);
+    }
+    auto* const sums = reinterpret_cast<std::int32_t*>(sums_.data());
     Scanned scanned;
     for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
       if (!input_.is_wanted(tile)) continue;
@@ -52,57 +59,106 @@ class Int4Tiles {
         for (Progress* p : members()) input_.scan_canonically(*p, part, at, end);
         continue;
       }
-      const std::uint8_t* const next = at + kTileItems < end ? segment.codes4_of(at + kTileItems) : next_block;
-      const std::int32_t* const start = queries_.start_at(bounds, input_.kernels);
-      if (!input_.kernels.scan_tile_i4(queries_.codes.data(), start, queries_.size(), segment.codes4_of(at),
-                                       segment.n_pairs(), hits_.data(), next)) {
-        continue;
-      }
+      const std::int64_t beyond = at + kAhead - end;  // to ask for what does not exist does no harm
+      const std::uint8_t* const next = beyond < 0              ? segment.codes4_of(at + kAhead)
+                                       : next_block == nullptr ? nullptr
+                                                               : next_block + beyond / kTileItems * segment.tile_bytes4();
+      queries_.start_at({bounds.scale, 0.0f, bounds.smallest, bounds.largest}, input_.kernels);
+      const std::int32_t* const weights = queries_.weights_at(bounds);
+      const bool any = input_.kernels.scan_tile_i4(queries_.codes.data(), queries_.start.data(), weights,
+                                                   queries_.size(), segment.codes4_of(at), segment.n_pairs(),
+                                                   hits_.data(), sums, next);
+      if (!soon_.empty() && ++n_waited_ > kTilesWaited) score_soon();
+      if (!any) continue;
       for (std::size_t m = 0; m < members().size(); ++m) {
         const std::uint64_t bits = input_.permitted(*members()[m], segment.row_of + at, hits_[m] & live);
-        for (std::uint64_t left = bits; left != 0; left &= left - 1) {
-          const std::int64_t position = at + __builtin_ctzll(left);
-          segment.prefetch_item(position);
-          pending_.push_back({members()[m], part.base + std::uint32_t(position)});
-        }
+        if (bits != 0) take(m, bounds, part, at, bits, sums + m * kTileItems);
       }
-      if (pending_.size() > kMostPending) score(pending_.size() - kMostPending / 2);
     }
     n_items_ += scanned.items * std::int64_t(members().size());
     return scanned;
   }
 
-  // No block follows.
+  // No block follows: what waits is scored if it may still matter.
   void finish() {
-    if (!GPUREC_PLANTED(int4_last_left)) score(pending_.size());
+    score_soon();
+    constexpr std::size_t kAhead = 16;  // rows that come nearer meanwhile
+    std::size_t n = 0;
+    for (const Near& near : later_) {
+      if (near.p->shared != nullptr) near.p->candidates.suppose(near.p->shared->load());
+      if (matters(near)) later_[n++] = near;
+    }
+    if (GPUREC_PLANTED(int4_last_left)) return;
+    for (std::size_t i = 0; i < n + kAhead; ++i) {
+      if (i < n) input_.table.prefetch_item(later_[i].position);
+      if (i < kAhead || !matters(later_[i - kAhead])) continue;
+      score(later_[i - kAhead]);
+      later_[i - kAhead].p->candidates.sharpen();
+    }
+    later_.clear();
   }
 
  private:
   static constexpr std::int64_t kItemsPerHead = 16384;  // of the index, for each block that begins in int8
-  static constexpr std::size_t kMostPending = 32;  // rows that come nearer while the scan goes on
-  // More canonical scores than these, and one for so many items, cost more than int8 codes.
-  static constexpr std::int64_t kMostScored = 4096;
-  static constexpr std::int64_t kItemsPerScored = 16;
+  static constexpr int kTilesWaited = 1;  // while rows come nearer
+  // More items that come near than these, and one of so many, cost more than int8 codes.
+  static constexpr std::int64_t kMostNear = 4096;
+  static constexpr std::int64_t kItemsPerNear = 16;
 
   struct Near {
     Progress* p;
     std::uint32_t position;
+    float upper;  // its score is no larger
   };
 
-  // Scores the oldest of those that wait.
-  void score(std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) {
-      Progress& p = *pending_[i].p;
-      const ItemTable::Part& part = input_.table.part_of(pending_[i].position);
-      const std::int64_t at = pending_[i].position - part.base;
-      ++p.candidates.stats().scored_at_once;
-      p.candidates.offer_exact(part.segment->row_of[at], p.candidates.score(part.segment->row(at)));
+  bool matters(const Near& near) const {
+    const float tau = near.p->candidates.tau();
+    return !(near.upper < tau);
+  }
+
+  // Items of a tile that come near query m.
+  void take(std::size_t m, const TileBounds& bounds, const ItemTable::Part& part, std::int64_t at, std::uint64_t bits,
+            const std::int32_t* sums) {
+    Progress& p = *members()[m];
+    const Int8Bound& bound = p.candidates.int8_bound();
+    const ItemSegment& segment = *part.segment;
+    const std::uint8_t* const shares = segment.codes4_of(at) + segment.n_pairs() * kGroup * kTileItems;
+    const float scale = bound.scale() * bounds.scale, shift = bound.shift(bounds), tau = p.candidates.tau();
+    const std::int32_t add = queries_.offset[m] - queries_.start[m];
+    for (; bits != 0; bits &= bits - 1) {
+      const int j = __builtin_ctzll(bits);
+      const std::int32_t dot = sums[j] + add - strayed_of_share(queries_.weights[m], shares[j]);
+      const float value = float(dot) * scale - shift;
+      const float error = error_of_share(shares[j], bounds.error);
+      const double slack = bound.slack({bounds.scale, error, bounds.smallest, bounds.largest});
+      const Near near = {&p, part.base + std::uint32_t(at + j), bound.interval(value, slack).upper};
+      if (!matters(near)) continue;
+      ++n_near_;
+      if (bound.estimate(value) < double(tau)) {
+        later_.push_back(near);
+        continue;
+      }
+      segment.prefetch_item(at + j);
+      soon_.push_back(near);
     }
-    pending_.erase(pending_.begin(), pending_.begin() + std::ptrdiff_t(n));
-    n_scored_ += std::int64_t(n);
+  }
+
+  void score_soon() {
+    n_waited_ = 0;
+    for (const Near& near : soon_) score(near);
+    soon_.clear();
     for (std::size_t m = 0; m < members().size(); ++m) {
       if (members()[m]->candidates.sharpen()) queries_.below[m] = queries_.below_of(m);
     }
+  }
+
+  void score(const Near& near) {
+    Candidates& c = near.p->candidates;
+    const ItemTable::Part& part = input_.table.part_of(near.position);
+    const std::int64_t at = near.position - part.base;
+    ++c.stats().scored_at_once;
+    const float score = c.score(part.segment->row(at));
+    if (!(score < c.tau())) c.offer_exact(part.segment->row_of[at], score);
   }
 
   const ScanInput& input_;
@@ -110,10 +166,13 @@ class Int4Tiles {
   const std::int64_t n_head_;
   CodedQueries queries_;
   std::vector<std::uint64_t> hits_;
-  std::vector<Near> pending_;  // what came near and has been asked for, oldest first
+  AlignedFloats sums_;
+  std::vector<Near> soon_;   // whose rows have been asked for
+  std::vector<Near> later_;  // whose values do not reach the threshold
+  int n_waited_ = 0;
   std::int64_t n_blocks_ = 0;
   std::int64_t n_items_ = 0;
-  std::int64_t n_scored_ = 0;
+  std::int64_t n_near_ = 0;
 };
 
 }  // namespace gpurec::cpu

@@ -195,6 +195,16 @@ GPUREC_HD inline double error_norm_upper(double squares, std::int64_t d) {
   return next_up(std::sqrt(squares) * (1.0 + (double(d) / 32 + 16) * kHalfUlp64));
 }
 
+// Errors of a tile's items in bytes: with the unit of the largest, an item's error is at most its share times the unit,
+// and no share is above 255.
+GPUREC_HD inline float unit_of_errors(double largest) { return round_up32(largest / 254.0); }
+GPUREC_HD inline int share_of_error(double error, float unit) {
+  const double share = next_up(error / double(unit));
+  return int(GPUREC_PLANTED(int4_shares_rounded_down) ? std::floor(share) : std::ceil(share));
+}
+// The product is exact in float64.
+GPUREC_HD inline float error_of_share(int share, float unit) { return round_up32(double(share) * double(unit)); }
+
 // What a tile of items tells to an int8 scan: codes times `scale` lie within `error` of each item, and norms lie in
 // [smallest, largest].
 struct TileBounds {

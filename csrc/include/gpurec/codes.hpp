@@ -59,7 +59,8 @@ struct ByteCodes {
 
 struct HalfByteCodes {
   static constexpr int kMost = 7;
-  static std::int64_t n_bytes(std::int64_t d) { return (d + 2 * kGroup - 1) / (2 * kGroup) * kGroup * kTileItems; }
+  static std::int64_t n_code_bytes(std::int64_t d) { return (d + 2 * kGroup - 1) / (2 * kGroup) * kGroup * kTileItems; }
+  static std::int64_t n_bytes(std::int64_t d) { return n_code_bytes(d) + kTileItems; }  // with a share of each item
   static constexpr std::uint8_t kZeros = 0x88;
   static int get(const std::uint8_t* codes, std::int64_t j, std::int64_t i) {
     return (codes[at(j, i)] >> shift(i) & 15) - 8;
@@ -75,15 +76,14 @@ struct HalfByteCodes {
 };
 
 // The share of the largest value that codes of half a byte reach up to: what lies beyond is cut off, so that what lies
-// below is told apart better. The one with the least error of an item, as float32 tells; any would do.
+// below is told apart better. The one with the least squared errors of all, as float32 tells; any would do.
 inline float reach_of_half_bytes(const float* x, int n_items, std::int64_t d, float largest) {
   constexpr int kLanes = 8;
   float best = 1.0f, least = std::numeric_limits<float>::infinity();
-  for (const float reach : {1.0f, 0.85f, 0.7f, 0.55f, 0.4f}) {
+  for (const float reach : {1.0f, 0.85f, 0.7f, 0.6f, 0.5f, 0.4f}) {
     const float scale = largest * reach / HalfByteCodes::kMost, inverse = 1.0f / scale;
-    float most = 0.0f;
+    float squares[kLanes] = {};
     for (int j = 0; j < n_items; ++j) {
-      float squares[kLanes] = {};
       for (std::int64_t i = 0; i < d; i += kLanes) {
         const std::int64_t n = d - i < kLanes ? d - i : kLanes;
         for (std::int64_t l = 0; l < n; ++l) {
@@ -92,40 +92,52 @@ inline float reach_of_half_bytes(const float* x, int n_items, std::int64_t d, fl
           squares[l] += error * error;
         }
       }
-      float sum = 0.0f;
-      for (const float square : squares) sum += square;
-      most = std::fmax(most, sum);
     }
-    if (!(most < least)) continue;
-    least = most;
+    float sum = 0.0f;
+    for (const float square : squares) sum += square;
+    if (!(sum < least)) continue;
+    least = sum;
     best = reach;
   }
   return best;
 }
 
+// The errors of a tile's items as shares of a byte: item j's is at most share j times what is returned.
+inline float shares_of_errors(const double* errors, int n_items, std::uint8_t* shares) {
+  double most = 0.0;
+  for (int j = 0; j < n_items; ++j) most = std::fmax(most, errors[j]);
+  const float unit = unit_of_errors(most);
+  for (int j = 0; j < n_items && unit > 0.0f; ++j) shares[j] = std::uint8_t(share_of_error(errors[j], unit));
+  return unit;
+}
+
 // Codes of one tile: item j of n_items is x[j * d]. Missing items are zero. Writes the scale, 0 where there can be none,
-// and the largest error.
+// and the largest error; for codes of half a byte the unit of the errors of which each item has a share.
 template <class Codes>
 void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint8_t* codes, float* scale, float* error) {
+  constexpr bool kHasShares = Codes::kMost == HalfByteCodes::kMost;
   std::fill_n(codes, Codes::n_bytes(d), Codes::kZeros);
+  if (kHasShares) std::fill_n(codes + HalfByteCodes::n_code_bytes(d), kTileItems, std::uint8_t(0));
   *error = 0.0f;
   *scale = 0.0f;
   if (!fits_in_codes(d)) return;
   const float largest = largest_of(x, n_items * d);
   *scale = scale_for(largest, Codes::kMost);
-  if (Codes::kMost == HalfByteCodes::kMost && *scale != 0.0f && largest != 0.0f) {
+  if (kHasShares && *scale != 0.0f && largest != 0.0f) {
     const float reached = scale_for(largest * reach_of_half_bytes(x, n_items, d, largest), Codes::kMost);
     if (reached != 0.0f) *scale = reached;
   }
   if (*scale == 0.0f) return;
   const float inverse = 1.0f / *scale;
+  double errors[kTileItems];
   for (int j = 0; j < n_items; ++j) {
     const float* const item = x + j * d;
     for (std::int64_t i = 0; i < d; ++i) Codes::put(codes, j, i, code_of(item[i], inverse, Codes::kMost));
-    const double e =
+    const double e = errors[j] =
         quantisation_error(item, d, *scale, [=](std::int64_t i) { return double(Codes::get(codes, j, i)); });
     *error = GPUREC_PLANTED(int8_tile_error_of_last) ? round_up32(e) : std::fmax(*error, round_up32(e));
   }
+  if (kHasShares) *error = shares_of_errors(errors, n_items, codes + HalfByteCodes::n_code_bytes(d));
 }
 
 }  // namespace gpurec

@@ -32,11 +32,8 @@ _QUERIES_PER_SET = 8
 _WORTH_THREADS = 1 << 17
 # Where a float32 scan is quicker than one in int8: AVX-512 without integer dots.
 _QUICKER_IN_FLOAT32 = ("avx512",)
-# One query waits for items to be read, and half the bytes of int8 are quicker although more comes near: where
-# there are so many numbers, and not more than one item in so many is asked for.
-_QUICK_IN_INT4 = ("avx512bf16", "avx512vnni")  # the others have a serial kernel
-_NUMBERS_WORTH_INT4 = 1 << 22
-_ITEMS_PER_PLACE_IN_INT4 = 4096
+# An index is made to be asked about so often at least, which tells whether costs are worth measuring.
+_LEAST_QUERIES = 16
 # Searches of an index whose precision is remembered.
 _MOST_CHOICES = 64
 _NO_PERMITS: tuple[Any, Any, list[Any]] = (None, None, [])
@@ -326,12 +323,10 @@ class CpuIndex:
         return chosen
 
     def _cheapest(self, n_queries: int, k: int) -> str:
-        n_items, isa = self.table.n_active, self._backend.isa
-        costs = costs_of_machine(isa, n_queries * n_items * self.d)
-        chosen = cheapest(costs, n_items, self.d, n_queries, k)
-        large = n_items * self.d >= _NUMBERS_WORTH_INT4 and k * _ITEMS_PER_PLACE_IN_INT4 <= n_items
-        is_quick = n_queries == 1 and large and isa in _QUICK_IN_INT4
-        return "int4" if chosen == "int8" and is_quick else chosen
+        n_items, backend = self.table.n_active, self._backend
+        machine = costs_of_machine(backend.isa, max(n_queries, _LEAST_QUERIES) * n_items * self.d)
+        n_threads = backend.n_threads if n_queries * n_items * self.d >= _WORTH_THREADS else 1
+        return cheapest(machine, n_items, self.d, n_queries, k, n_threads)
 
     @property
     def n_bytes(self) -> int:
