@@ -190,7 +190,7 @@ def _library_of(x: Any) -> Any:
 def _stream_of(x: Any, number: int) -> int:
     """The stream on which the array's library works now."""
     library = _library_of(x)
-    cuda = getattr(library, "cuda", None)
+    cuda: Any = getattr(library, "cuda", None)
     if hasattr(cuda, "current_stream"):  # PyTorch
         return int(cuda.current_stream(number).cuda_stream)
     if hasattr(cuda, "get_current_stream"):  # CuPy

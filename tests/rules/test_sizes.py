@@ -19,6 +19,7 @@ FULL_FOLDERS = {
     "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
     "python/gpurec": "one package for each layer",
     "tests/conformance": "one file for each promise that every member keeps",
+    "tests/gpu": "one file for each promise of kernels, their emulator and the host beside them",
     "tests/unit": "one file for each module under test",
 }
 

@@ -240,10 +240,9 @@ class Table:
         parts = (row_of, position_of, _permit_words(row_of))
         same = n_tiles == self.n_tiles and len(position_of) == self.n_rows
         old = (self.row_of, self.position_of, _permit_words(self.row_of)) if same else (None,) * 3
-        buffers = tuple(
-            launcher.changed(buffer, before, now) for buffer, before, now in zip(self.buffers, old, parts)
-        )
+        one, two, three = map(launcher.changed, self.buffers, old, parts)
         launcher.synchronise()
+        buffers = (one, two, three)
         return replace(self, n_tiles=n_tiles, row_of=row_of, position_of=position_of, buffers=buffers)
 
 
@@ -253,8 +252,8 @@ def empty_table(
     """A table without items, with room for so many; DeviceError at once where they do not fit."""
     storage = Storage(launcher, d, _tiles(n_items), with_codes, originals)
     nothing = np.empty(0, np.uint32)
-    buffers = tuple(launcher.memory.take(8, "an empty table") for _ in range(3))
-    return Table(storage, 0, nothing, nothing, buffers, metric == "euclidean")
+    one, two, three = (launcher.memory.take(8, "an empty table") for _ in range(3))
+    return Table(storage, 0, nothing, nothing, (one, two, three), metric == "euclidean")
 
 
 def _by_norm(items: np.ndarray, metric: str) -> np.ndarray:

@@ -84,7 +84,8 @@ class CupyBackend:
 
     @strict_floats()
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._collect(*scores.shape, k, self._keys_of_scores(scores))
+        m, n = scores.shape
+        return self._collect(m, n, k, self._keys_of_scores(scores))
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         # Each step reads what the step before wrote: work for one thread of the host.
@@ -196,7 +197,8 @@ class CupyBackend:
         xp = self._xp
         with on_stream(xp, scores), strict_floats():
             given = in_namespace(xp, scores)
-            parts = self._answers(*given.shape, k, self._keys_of_scores(given))
+            m, n = given.shape
+            parts = self._answers(m, n, k, self._keys_of_scores(given))
             rows, best = _stacked(xp, [(rows, best) for _, rows, best in parts], k)
             return handed_back(xp, scores, rows, op), handed_back(xp, scores, best, op)
 

@@ -31,7 +31,9 @@ def in_namespace(xp: Any, array: DeviceArray) -> Any:
     if hasattr(xp, "cuda"):
         return xp.asarray(array.array)
     n_bytes = sum((n - 1) * s for n, s in zip(array.shape, array.strides) if n > 0) + 8
-    memory = (ctypes.c_ubyte * n_bytes).from_address(array.address) if 0 not in array.shape else b"\0" * 8
+    memory: Any = b"\0" * 8
+    if 0 not in array.shape:
+        memory = (ctypes.c_ubyte * n_bytes).from_address(array.address)
     return np.ndarray(array.shape, array.dtype, memory, strides=array.strides)
 
 
