@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,15 +53,33 @@ class TopK(Tabular):
     version: int | None = None
     ids: Any = None
 
-    def __init__(self, rows: Any, scores: Any, version: int | None = None, ids: Any = None) -> None:
+    def __init__(
+        self,
+        rows: Any,
+        scores: Any,
+        version: int | None = None,
+        ids: Any = None,
+        *,
+        pending: Callable[[], None] | None = None,
+    ) -> None:
         # At once, since the assignments that a frozen dataclass would make are a tenth of a small search.
         vars(self).update(rows=rows, scores=scores, version=version, ids=ids)
+        if pending is not None:
+            vars(self)["_pending"] = pending
 
     def check(self) -> TopK:
         """Raise what a device search could not raise while it ran, and return the result itself.
 
-        Host searches have already raised, so for them this does nothing.
+        It waits for the device. Host searches have already raised, so for them this does nothing.
+
+        Raises
+        ------
+        ValueError
+            If a query was not finite, or a filter held a row that the index has not. Their answers are empty.
         """
+        pending = vars(self).get("_pending")
+        if pending is not None:
+            pending()
         return self
 
     def _table(self) -> dict[str, np.ndarray]:

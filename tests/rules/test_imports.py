@@ -18,7 +18,7 @@ from .tree import PACKAGE, ROOT, code, name
 BASE = {"numpy", "scipy", "safetensors", "gpurec"}
 # Where a package may appear at all, even by `import_extra`.
 OWNERS = {
-    "cupy": r"backends/(cupy|cuda)\.py",
+    "cupy": r"backends/cupy/.*",
     "torch": r"models/neural.*",
     "ray": r"distributed/.*",
     "typer": r"cli/.*",

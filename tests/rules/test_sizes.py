@@ -9,15 +9,19 @@ from .tree import CODE, ROOT, files, name
 MAX_LINES = 400
 MAX_ENTRIES = 12
 
-LONG_FILES: dict[str, str] = {}
+LONG_FILES = {
+    "csrc/include/gpurec/bounds.hpp": "every error bound stands in this one file, so that no other has a formula"
+}
 FULL_FOLDERS = {
     ".": "what tools look for in the root of a project",
     "bench": "one script for each op or promise that is measured",
     "bench/results": "what each benchmark measured, as JSON and as Markdown",
     "csrc/cpu": "a header and a source for each op; the kernels have folders",
+    "docs/design": "one page for each decision, and what programs write of planted defects and of kernels",
     "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
     "python/gpurec": "one package for each layer",
     "tests/conformance": "one file for each promise that every member keeps",
+    "tests/gpu": "one file for each promise of kernels, their emulator and the host beside them",
     "tests/unit": "one file for each module under test",
 }
 

@@ -1,5 +1,5 @@
 // A second, small copy of a segment's items: int8 codes of their components in a few leading directions, for a scan
-// that tells which items need a closer look. docs/design/0011-pruning.md says why it is exact.
+// that tells which items need a closer look. docs/design/0012-pruning.md says why it is exact.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -44,6 +44,7 @@ struct Queries {
   const float* source;    // (n_queries, source_stride) raw: what `prepare_queries` makes the rest of
   std::int64_t source_stride;
   std::int64_t metric;    // gpurec::Metric
+  std::int64_t appended;  // 1: the last component of a prepared row is 1, the source has those before it; else 0
 };
 
 enum QueryStatus : std::uint32_t { kQueryFine = 0, kQueryNotFinite = 1, kRowOutOfRange = 2 };
@@ -95,7 +96,7 @@ struct SearchParams {
   std::int64_t fused;       // 1: the last block of `sample` finds the threshold, that of `scan` finishes
   std::uint32_t* arrivals;  // (2) blocks that are done, zero before and after
   double threshold;         // scores below it are not asked for: -inf but in `search_above`
-  std::uint64_t* counters;  // (kCounters) what was done, summed over queries; null: nobody asks
+  std::uint64_t* counters;  // (n_queries, kCounters) what was done; null: nobody asks
 };
 
 // What `counters` counts.
@@ -164,6 +165,18 @@ struct TopKParams {
   std::int64_t n_rows;
   std::int64_t n_columns;
   std::int64_t row_stride;
+};
+
+// Answers of several parts of a table, whose public rows are distinct: `merge_answers`.
+struct MergeParams {
+  const std::int64_t* rows;  // (n_parts, n_queries, k_part), -1: nobody
+  const float* scores;
+  std::int64_t n_parts;
+  std::int64_t n_queries;
+  std::int64_t k_part;
+  std::int64_t k;
+  std::int64_t* out_rows;  // (n_queries, k)
+  float* out_scores;
 };
 
 }  // namespace gpurec::cuda

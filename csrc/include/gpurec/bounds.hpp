@@ -341,7 +341,7 @@ class Bf16Bound : public QueryBound {
 //   |q.x - z.y| <= |r||p| + eta |z||y| + |V'r||y| + |z||V'p|,   eta >= |V'V - I|_F,   |V'r| <= |V'q - z| + eta |z|.
 // |r||p| is taken as one more component, |r| of the query and |p| of the item, so that the codes are those of (z, |r|)
 // and (y, |p|). The rest is `rotation_error` for each unit of an item's norm, which is at least |x| and |(y, |p|)|.
-// docs/design/0011-pruning.md derives them for d < 2^20, m < 2^8 and eta <= kMostDefect.
+// docs/design/0012-pruning.md derives them for d < 2^20, m < 2^8 and eta <= kMostDefect.
 constexpr double kMostDefect = 0.5;
 
 // eta from the sum of the squared components of V'V - I, in float64 from the float32 directions.
@@ -360,6 +360,35 @@ GPUREC_HD inline double rotation_tail(double squares, std::int64_t d, double nor
 GPUREC_HD inline double rotation_error(double eta, double query_norm, double rotated) {
   return next_up((3.0 * eta * rotated + 0x1p-22 * (query_norm + rotated)) * (1.0 + 0x1p-50));
 }
+
+// The bound for float tiles of matrix units: each input is cut off by at most `cut` of itself, or, below the normal range,
+// counts as zero. How the units round nobody states. That d products and a scan start add up with an error of at most
+// (d + 1) 2^-19 of the sum of their sizes, and of 2^-124 each below the normal range, is supposed, not derived.
+class MatrixUnitBound : public QueryBound {
+ public:
+  MatrixUnitBound() = default;
+  GPUREC_HD MatrixUnitBound(Metric metric, std::int64_t d, double query_squares, double cut)
+      : QueryBound(metric, d, query_squares), cut_(cut) {}
+
+  GPUREC_HD bool valid(double item_norm) const {
+    if (d_ >= std::int64_t(1) << 16) return false;
+    const double sum = query_upper_ + item_norm;
+    return euclidean_ ? sum * sum < 0x1p125 : query_upper_ * item_norm < 0x1p125;
+  }
+
+  GPUREC_HD double slack(double item_norm) const {
+    const double terms = double(d_) + 1, product = query_upper_ * item_norm;
+    const double half_square = euclidean_ ? 0.5 * item_norm * item_norm : 0.0;
+    const double summing = terms * 0x1p-19 * (product + half_square) + terms * 0x1p-124;
+    const double flushed = std::sqrt(terms) * 0x1p-124 * (query_upper_ + item_norm);
+    const double dot = ((2.0 + cut_) * cut_ * product + summing + flushed) * (1.0 + 0x1p-40);
+    if (!euclidean_) return next_up(dot + dot_rounding(item_norm));
+    return next_up(2.0 * (dot + kStartError * half_square) + distance_rounding(item_norm));
+  }
+
+ private:
+  double cut_ = 0.0;
+};
 
 // Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each
 // square rounded once and their sum once more, and p the float32 dot, the value 2 p - S, rounded once, errs by at most

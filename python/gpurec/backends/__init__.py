@@ -10,16 +10,30 @@ from contextvars import ContextVar
 from functools import cache
 
 from ..errors import BackendUnavailableError
-from .base import METRICS, NO_FILTERS, PRUNING, Backend, Filters, Index, RowSets
+from .base import (
+    METRICS,
+    NO_DEVICE_FILTERS,
+    NO_FILTERS,
+    PRUNING,
+    Backend,
+    DeviceBackend,
+    DeviceFilters,
+    Filters,
+    Index,
+    RowSets,
+)
 from .environment import strict_floats
 from .finite import first_invalid_row
 from .report import SearchReport
 
 __all__ = [
     "METRICS",
+    "NO_DEVICE_FILTERS",
     "NO_FILTERS",
     "PRUNING",
     "Backend",
+    "DeviceBackend",
+    "DeviceFilters",
     "Filters",
     "Index",
     "RowSets",
@@ -32,15 +46,33 @@ __all__ = [
     "use_backend",
 ]
 
-# Best first among those that take host arrays.
-_CLASSES = {"cpu": "CpuBackend", "reference": "ReferenceBackend"}
+_CLASSES = {
+    "cpu": ("cpu", "CpuBackend"),
+    "reference": ("reference", "ReferenceBackend"),
+    "cuda": ("cuda", "CudaBackend"),
+    "cupy": ("cupy", "CupyBackend"),
+    "cuda_emulated": ("cuda", "EmulatedCudaBackend"),
+}
+# Which backends follow the data, best first. The emulated one is for tests and only there by name.
+_OF_HOST_ARRAYS, _OF_DEVICE_ARRAYS = ("cpu", "reference"), ("cuda", "cupy")
 
 _in_context: ContextVar[str | Backend | None] = ContextVar("gpurec_backend", default=None)
 
 
 @cache
 def _load(name: str) -> Backend:
-    return getattr(importlib.import_module(f".{name}", __name__), _CLASSES[name])()
+    module, kind = _CLASSES[name]
+    backend: Backend = getattr(importlib.import_module(f".{module}", __name__), kind)()
+    return backend
+
+
+@cache
+def _missing(name: str) -> str | None:
+    try:
+        _load(name)
+    except BackendUnavailableError as error:
+        return str(error)
+    return None
 
 
 def available() -> dict[str, str | None]:
@@ -51,14 +83,7 @@ def available() -> dict[str, str | None]:
     >>> available()["reference"] is None
     True
     """
-    reasons: dict[str, str | None] = {}
-    for name in _CLASSES:
-        try:
-            _load(name)
-            reasons[name] = None
-        except BackendUnavailableError as error:
-            reasons[name] = str(error)
-    return reasons
+    return {name: _missing(name) for name in _CLASSES}
 
 
 def get(name: str) -> Backend:
@@ -76,8 +101,8 @@ def get(name: str) -> Backend:
     return _load(name)
 
 
-def select(backend: str | Backend | None = None) -> Backend:
-    """The backend given, else of `use_backend`, else of `GPUREC_BACKEND`, else the best for host arrays.
+def select(backend: str | Backend | None = None, *, on_device: bool = False) -> Backend:
+    """The backend given, else of `use_backend`, else of `GPUREC_BACKEND`, else the best for where arrays lie.
 
     One that is named and missing raises; it is never replaced silently.
     """
@@ -85,8 +110,15 @@ def select(backend: str | Backend | None = None) -> Backend:
     if chosen is None:
         chosen = os.environ.get("GPUREC_BACKEND") or None
     if chosen is None:
-        return next(get(name) for name, reason in available().items() if reason is None)
+        return _follow_the_data(_OF_DEVICE_ARRAYS if on_device else _OF_HOST_ARRAYS)
     return get(chosen) if isinstance(chosen, str) else chosen
+
+
+def _follow_the_data(names: tuple[str, ...]) -> Backend:
+    for name in names:
+        if _missing(name) is None:
+            return get(name)
+    raise BackendUnavailableError("; ".join(str(_missing(name)) for name in names))
 
 
 @contextmanager

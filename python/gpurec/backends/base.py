@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from ..device_arrays import DeviceArray
 from .report import SearchReport
 
-__all__ = ["METRICS", "PRUNING", "Backend", "Filters", "Index", "RowSets"]
+__all__ = [
+    "METRICS",
+    "NO_DEVICE_FILTERS",
+    "PRUNING",
+    "Backend",
+    "DeviceBackend",
+    "DeviceFilters",
+    "Filters",
+    "Index",
+    "RowSets",
+]
 
 METRICS = ("dot", "cosine", "pearson", "euclidean")
 # What a search may leave out, by names; "auto" in place of them takes what should pay.
@@ -79,6 +91,26 @@ class Filters:
 
 
 NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True)
+class DeviceFilters:
+    """Filters that lie on a device, as callers made them.
+
+    Attributes
+    ----------
+    mask : bool array, shape (n_items,), or None
+    allow : (indptr, rows, which or None) of int64 arrays, or None
+    deny : tuple of such
+        Rows in any order, repeated or not; -1 is ignored.
+    """
+
+    mask: DeviceArray | None = None
+    allow: tuple[DeviceArray, DeviceArray, DeviceArray | None] | None = None
+    deny: tuple[tuple[DeviceArray, DeviceArray, DeviceArray | None], ...] = ()
+
+
+NO_DEVICE_FILTERS = DeviceFilters()
 
 
 class Index(Protocol):
@@ -229,4 +261,32 @@ class Backend(Protocol):
         bias_penalty: float,
     ) -> float:
         """Descend over ratings in turn, changing factors and biases in place; the sum of squared errors."""
+        ...
+
+
+class DeviceBackend(Protocol):
+    """What a backend that takes arrays on a device has besides: on the caller's stream, without waiting.
+
+    Answers are arrays of the caller's library.
+    """
+
+    def search_on_device(
+        self,
+        index: Any,
+        queries: DeviceArray,
+        k: int,
+        filters: DeviceFilters,
+        *,
+        metric: str,
+        appended: bool,
+        op: str,
+    ) -> tuple[Any, Any, Callable[[], None]]:
+        """Rows, scores, and what waits and raises where a query or a filter was not as it should be.
+
+        Queries are prepared for `metric`; with `appended` they get one more component, 1.
+        """
+        ...
+
+    def top_k_on_device(self, scores: DeviceArray, k: int, op: str) -> tuple[Any, Any]:
+        """Best k of each row of given scores."""
         ...

@@ -30,7 +30,7 @@ def diagnose() -> dict[str, Any]:
     Returns
     -------
     dict
-        versions, backends, isas, threads, environment, extras, blas, self_test.
+        versions, backends, isas, threads, device, environment, extras, blas, self_test.
 
     Examples
     --------
@@ -70,7 +70,22 @@ def _backends() -> dict[str, Any]:
     if reasons["cpu"] is None:
         chosen = cpu.CpuBackend()
         found |= {"isa": chosen.isa, "threads": chosen.n_threads}
+    found["device"] = _device() if reasons["cuda"] is None else None
     return found
+
+
+def _device() -> dict[str, Any]:
+    """The way to the device that backend `cuda` takes, and why it takes no better one."""
+    launcher = backends.get("cuda").launcher  # type: ignore[attr-defined]
+    about = launcher.properties
+    return {
+        "name": about["name"],
+        "compute_capability": ".".join(map(str, about["compute_capability"])),
+        "memory": about["total_memory"],
+        "way": launcher.runtime.way,
+        "details": launcher.runtime.details,
+        "why_not": launcher.runtime.why_not,
+    }
 
 
 def _extras() -> dict[str, dict[str, str | None]]:
@@ -166,7 +181,7 @@ def _searchers() -> Iterator[tuple[str, Any]]:
         if reason is None and name == "cpu":
             for isa in cpu.available_isas():
                 yield f"cpu {isa}", cpu.CpuBackend(isa=isa)
-        elif reason is None and name != "reference":
+        elif reason is None and name not in ("reference", "cuda_emulated"):
             yield name, name
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from .. import config
 from ..arrays import for_caller
 from ..backends import Filters, RowSets, SearchReport, strict_floats
+from ..device_arrays import is_on_device
 from ..errors import UnknownIdError
 from ..ops.arguments import as_k, as_matrix, as_threshold, check_finite, check_result_size
 from ..ops.filter_blocks import FilterBlocks
@@ -18,6 +19,7 @@ from ..ops.filters import as_filters, as_hint
 from ..types import Matches, TopK
 from .blocks import QueryBlocks, as_batch, as_sliceable, query_bytes
 from .explanation import SearchExplanation
+from .on_device import search_on_device
 from .state import IndexState
 from .versions import IndexVersion
 
@@ -69,6 +71,8 @@ class IndexSearches(IndexState):
         [[2, 1]]
         """
         now = self._now
+        if type(queries) is not np.ndarray and is_on_device(queries):
+            return search_on_device(now, queries, k, exclude=exclude, allow=allow, deny=deny)
         q = as_matrix(queries, "queries", "search", n_columns=now.index.d - now.boosted)
         prepared = now.queries(q)
         return self._top_k(now, queries, prepared, k, exclude=exclude, allow=allow, deny=deny, hint=hint)

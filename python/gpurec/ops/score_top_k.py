@@ -6,9 +6,11 @@ from typing import Any
 
 from ..arrays import for_caller
 from ..backends import Backend, select, strict_floats
+from ..device_arrays import is_on_device
 from ..types import TopK
 from .arguments import as_k, as_matrix, as_metric, as_precision, check_finite, check_result_size
 from .filters import as_filters, as_hint
+from .on_device import device_backend, host_matrix, top_k_on_device
 
 __all__ = ["score_top_k"]
 
@@ -81,6 +83,8 @@ def score_top_k(
     metric = as_metric(metric, "score_top_k")
     as_precision(precision, "score_top_k")
     k = as_k(k, "score_top_k")
+    if is_on_device(queries) or is_on_device(items):
+        return _on_device(queries, items, k, metric, backend, exclude=exclude, allow=allow, deny=deny)
     x = as_matrix(items, "items", "score_top_k", finite=False)  # the search looks at every item anyway
     q = as_matrix(queries, "queries", "score_top_k", n_columns=x.shape[1])
     check_result_size(len(q), k, "score_top_k")
@@ -92,3 +96,20 @@ def score_top_k(
         check_finite(x, "items", "score_top_k")
         raise
     return TopK(*for_caller(queries, rows, scores))
+
+
+def _on_device(
+    queries: Any, items: Any, k: int, metric: str, backend: str | Backend | None, **filters: Any
+) -> TopK:
+    """The same where queries or items lie on a device: the items, waited for, become an index."""
+    op = "score_top_k"
+    chosen = select(backend, on_device=True)
+    taking = device_backend(chosen, queries if is_on_device(queries) else items, op)
+    x = as_matrix(host_matrix(items, "items", op), "items", op)
+    if not is_on_device(queries):
+        return score_top_k(queries, x, k, metric=metric, backend=chosen, **filters)
+    check_result_size(int(queries.shape[0]) if len(queries.shape) > 1 else 1, k, op)
+    index = chosen.build_index(x, metric)
+    return top_k_on_device(
+        taking, index, len(x), queries, k, metric=metric, appended=False, version=None, op=op, **filters
+    )

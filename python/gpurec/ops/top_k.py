@@ -8,8 +8,10 @@ import numpy as np
 
 from ..arrays import as_numpy, for_caller
 from ..backends import Backend, select, strict_floats
+from ..device_arrays import is_on_device, plain_matrix
 from ..types import TopK
 from .arguments import as_float32, as_k, check_result_size
+from .on_device import device_backend
 
 __all__ = ["top_k"]
 
@@ -48,6 +50,8 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
     ([[1, 2]], [[3.0, 3.0]])
     """
     k = as_k(k, "top_k")
+    if is_on_device(scores):
+        return _of_device(scores, k, backend)
     given = as_numpy(scores, "scores", "top_k")
     if given.dtype.name not in ("float32", "float16", "bfloat16"):
         raise TypeError(
@@ -63,3 +67,13 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
     check_result_size(len(matrix), k, "top_k")
     rows, best = select(backend).top_k(matrix, k)
     return TopK(*for_caller(scores, rows, best))
+
+
+def _of_device(scores: Any, k: int, backend: str | Backend | None) -> TopK:
+    kind = str(scores.dtype).rpartition(".")[2]
+    if kind not in ("float32", "float16", "bfloat16"):
+        raise TypeError(f"[top_k] expected scores of float32 or float16, got {kind}; round them yourself")
+    chosen = device_backend(select(backend, on_device=True), scores, "top_k")
+    matrix = plain_matrix(scores, "scores", "top_k")
+    check_result_size(matrix.shape[0], k, "top_k")
+    return TopK(*chosen.top_k_on_device(matrix, k, "top_k"))

@@ -40,6 +40,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"isa {name}", f"works{chosen}" if reason is None else f"missing: {reason}"
     if found["threads"] is not None:
         yield "threads", str(found["threads"])
+    if found["device"] is not None:
+        yield from _device_lines(found["device"])
     for name, value in found["environment"].items():
         yield name, value
     for extra, packages in found["extras"].items():
@@ -55,3 +57,12 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, wrong in test["searches"].items():
         yield f"self-test {name}", wrong or "equals the reference bit for bit"
     yield "self-test", f"{'passed' if test['passed'] else 'FAILED'} in {test['seconds']:.2f} s"
+
+
+def _device_lines(device: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    about = f"compute capability {device['compute_capability']}, {device['memory'] >> 20} MB"
+    yield "device", f"{device['name']}, {about}"
+    details = ", ".join(f"{name} {value}" for name, value in device["details"].items())
+    yield "way to the device", f"{device['way']} ({details})"
+    for way, reason in device["why_not"].items():
+        yield f"not {way}", reason

@@ -1,0 +1,2 @@
+// Kernels that end a search.
+#include "device/answers.cuh"

@@ -1,0 +1,2 @@
+// Kernels of the exact path.
+#include "device/exact.cuh"

@@ -1,0 +1,2 @@
+// Kernels that scan for few queries.
+#include "device/scan_gemv.cuh"

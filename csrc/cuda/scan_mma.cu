@@ -1,0 +1,2 @@
+// Kernels that scan for many queries.
+#include "device/scan_mma.cuh"

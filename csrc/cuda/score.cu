@@ -1,0 +1,2 @@
+// Kernels that score whole matrices and pairs.
+#include "device/score.cuh"

@@ -1,0 +1,2 @@
+// Kernels that make rows ready.
+#include "device/tables.cuh"

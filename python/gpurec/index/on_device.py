@@ -1,0 +1,34 @@
+"""Searches of an index whose queries lie on a device, where the answers stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ops.arguments import as_k, check_result_size
+from ..ops.on_device import device_backend, top_k_on_device
+from ..types import TopK
+from .versions import IndexVersion
+
+__all__ = ["search_on_device"]
+
+
+def search_on_device(
+    now: IndexVersion, queries: Any, k: int, *, exclude: Any = None, allow: Any = None, deny: Any = None
+) -> TopK:
+    """Best k items of each query; a hint would be of no use there."""
+    k = as_k(k, "search")
+    check_result_size(int(queries.shape[0]) if len(queries.shape) > 1 else 1, k, "search")
+    return top_k_on_device(
+        device_backend(now.backend, queries, "search"),
+        now.index,
+        now.n_rows,
+        queries,
+        k,
+        metric=now.metric,
+        appended=now.boosted,
+        exclude=exclude,
+        allow=allow,
+        deny=deny,
+        version=now.number,
+        op="search",
+    )

@@ -1,0 +1,122 @@
+"""Arguments that lie on a device, checked without waiting for it; what is in them `TopK.check` tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import as_numpy
+from ..backends import Backend, DeviceBackend, DeviceFilters
+from ..device_arrays import DeviceArray, is_on_device, plain_matrix, plain_vector
+from ..types import TopK
+from .filters import is_shared, is_sparse
+
+__all__ = ["as_device_filters", "device_backend", "host_matrix", "top_k_on_device"]
+
+
+def device_backend(chosen: Backend, x: Any, op: str) -> DeviceBackend:
+    """The backend as one that takes arrays on a device.
+
+    Raises
+    ------
+    TypeError
+        If it takes none.
+    """
+    if not hasattr(chosen, "search_on_device"):
+        as_numpy(x, "arrays", op)  # says where it lies
+    return chosen  # type: ignore[return-value]
+
+
+def as_device_filters(
+    n_queries: int, n_items: int, exclude: Any = None, allow: Any = None, deny: Any = None, *, op: str
+) -> DeviceFilters:
+    """Filters on a device.
+
+    Parameters
+    ----------
+    n_queries, n_items : int
+    exclude : (indptr, indices) of arrays on the device, or a sparse CSR matrix there
+    allow, deny : boolean mask of n_items on the device, or the forms of `exclude`
+        All rows and boundaries are taken as they are: what is out of range is found by the search.
+
+    Raises
+    ------
+    TypeError
+        If the form is none of these, or a part lies in host memory.
+    ValueError
+        If a shape does not fit.
+    """
+    masks, sets = [], []
+    allowed = None
+    for name, given in (("exclude", exclude), ("deny", deny), ("allow", allow)):
+        if given is None:
+            continue
+        if name != "exclude" and is_shared(given):
+            mask = given if name == "allow" else ~given
+            masks.append(mask)
+        elif name == "allow":
+            allowed = _pair(given, n_queries, name, op)
+        else:
+            sets.append(_pair(given, n_queries, name, op))
+    mask = None
+    if masks:
+        both = masks[0] if len(masks) == 1 else masks[0] & masks[1]
+        mask = plain_vector(both, "bool", "a mask", op)
+        if mask.shape != (n_items,):
+            raise ValueError(f"[{op}] expected a boolean mask of shape ({n_items},), got {mask.shape}")
+    return DeviceFilters(mask, allowed, tuple(sets))
+
+
+def _pair(
+    given: Any, n_queries: int, name: str, op: str
+) -> tuple[DeviceArray, DeviceArray, DeviceArray | None]:
+    if is_sparse(given):
+        if hasattr(given, "crow_indices"):  # of PyTorch
+            given = given.crow_indices(), given.col_indices()
+        else:
+            csr = given.tocsr()
+            given = csr.indptr, csr.indices
+    if not isinstance(given, tuple) or len(given) != 2 or not all(map(is_on_device, given)):
+        raise TypeError(
+            f"[{op}] expected {name} on the device of the queries, as (indptr, indices), as CSR or as a "
+            f"boolean mask, got {type(given).__name__}; do: make it one of these there"
+        )
+    indptr, rows = (plain_vector(part, "int64", name, op) for part in given)
+    if indptr.shape != (n_queries + 1,):
+        raise ValueError(f"[{op}] expected {name}'s indptr of {n_queries + 1} entries, got {indptr.shape[0]}")
+    return indptr, rows, None
+
+
+def top_k_on_device(
+    backend: DeviceBackend,
+    index: Any,
+    n_rows: int,
+    queries: Any,
+    k: int,
+    *,
+    metric: str,
+    appended: bool,
+    exclude: Any,
+    allow: Any,
+    deny: Any,
+    version: int | None,
+    op: str,
+) -> TopK:
+    """Best k items of queries that lie on a device."""
+    q = plain_matrix(queries, "queries", op, n_columns=index.d - appended)
+    filters = as_device_filters(q.shape[0], n_rows, exclude, allow, deny, op=op)
+    rows, scores, check = backend.search_on_device(
+        index, q, k, filters, metric=metric, appended=appended, op=op
+    )
+    return TopK(rows, scores, version, pending=check)
+
+
+def host_matrix(x: Any, name: str, op: str) -> Any:
+    """An array on a device as NumPy's, where it has to be looked at anyway: it is waited for."""
+    if not is_on_device(x):
+        return x
+    for way in ("get", "cpu"):
+        if hasattr(x, way):
+            return np.asarray(getattr(x, way)())
+    return as_numpy(x, name, op)

@@ -1,0 +1,1 @@
+"""Kernels and the emulator that runs them on the CPU."""

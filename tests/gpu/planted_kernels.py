@@ -1,0 +1,121 @@
+"""Plants one defect at a time in the kernels, and shows which test finds it.
+
+An emulated build (GPUREC_EMULATED and GPUREC_PLANTED_DEFECTS) holds every defect that is named in csrc/cuda by
+`GPUREC_PLANTED(name)`, and the environment variable GPUREC_PLANTED_DEFECT chooses one; device compilers see none of
+them. The build goes into an environment of its own below build/planted_kernels, unless --here says that the running
+interpreter has one.
+
+    python tests/gpu/planted_kernels.py cuda_lane_order cuda_tail_tile
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = PROJECT / "build" / "planted_kernels"
+
+# What each defect is, and a test that must fail where it is planted.
+DEFECTS = {
+    "cuda_barrier_missing": ("a barrier left out", "test_searches.py::test_any_k"),
+    "cuda_half_mask": ("a mask of 16 lanes", "test_kernels.py::test_a_table_is_what_numpy_makes"),
+    "cuda_fence_missing": ("a fence left out", "test_traces.py::test_no_races"),
+    "cuda_lane_order": ("lanes of the canonical sum in another order", "test_kernels.py::test_score_pairs"),
+    "cuda_threshold_leads": ("a threshold that leads", "test_searches.py::test_a_full_list_is_not_an_answer"),
+    "cuda_count_not_atomic": (
+        "a count that is not atomic",
+        "test_searches.py::test_a_scan_lets_nothing_through",
+    ),
+    "cuda_past_shared": ("a write past shared memory", "test_searches.py::test_any_k"),
+    "cuda_slot_unwritten": ("a slot that nobody wrote", "test_searches.py::test_plain"),
+    "cuda_key_without_row": ("a key without its row", "test_searches.py::test_plain"),
+    "cuda_tail_tile": ("the last tile of an odd number", "test_searches.py::test_plain"),
+    "cuda_copy_not_awaited": (
+        "copies that are not waited for",
+        "test_kernels.py::test_scan_values_are_near_dots",
+    ),
+    "cuda_overflow_dropped": ("overflow dropped", "test_searches.py::test_a_full_list_is_not_an_answer"),
+    "cuda_filter_late": ("a filter asked after the threshold rose", "test_searches.py::test_filters"),
+    "cuda_fragment_order": (
+        "fragments of codes in another order",
+        "test_kernels.py::test_scan_values_are_integer_dots",
+    ),
+    "cuda_status_stale": ("a status left from before", "test_searches.py::test_plain"),
+    "cuda_near_above": ("NaN that does not come near", "test_searches.py::test_any"),
+    "cuda_sample_unfiltered": ("a sample of what is denied", "test_searches.py::test_filters"),
+    "cuda_supposition_trusted": (
+        "a supposition not looked at",
+        "test_searches.py::test_a_full_list_is_not_an_answer",
+    ),
+}
+
+
+def defects_in_sources() -> set[str]:
+    """Every defect that is named in the kernels."""
+    texts = [path.read_text() for path in (PROJECT / "csrc" / "cuda").rglob("*.cuh")]
+    return {name for text in texts for name in re.findall(r"GPUREC_PLANTED\((\w+)\)", text)}
+
+
+def build() -> Path:
+    """The Python of an environment with a planted build of its own."""
+    venv.EnvBuilder(with_pip=False, clear=True).create(ENVIRONMENT)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT)}))
+    own = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (site / "packages_of_the_caller.pth").write_text("\n".join(sorted(own)) + "\n")
+    options = [f"-Ccmake.define.GPUREC_{name}=ON" for name in ("EMULATED", "PLANTED_DEFECTS")]
+    options += ["-C", f"build-dir={ENVIRONMENT / 'objects'}", "--no-build-isolation", "--target", str(site)]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *options, str(PROJECT)], check=True
+    )
+    return ENVIRONMENT / "bin" / "python"
+
+
+def failures(python: str, defect: str) -> str:
+    """Which parameters of the defect's test failed, or how it ended otherwise."""
+    _, test = DEFECTS[defect]
+    environment = os.environ | {"GPUREC_PLANTED_DEFECT": defect}
+    environment.pop("PYTHONPATH", None)
+    pytest = [python, "-m", "pytest", "-q", "--tb=no", "-rfE", "--maxfail=3", "-p", "no:cacheprovider"]
+    run = subprocess.run(
+        [*pytest, f"tests/gpu/{test}"],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    found = re.findall(r"^(?:FAILED|ERROR) \S*?(\w+\.py::\S+)", run.stdout, flags=re.MULTILINE)
+    if run.returncode == 1 and found:
+        return ", ".join(found)
+    if run.returncode < 0:
+        return f"ended by signal {-run.returncode}"
+    print(run.stdout[-500:], run.stderr[-500:], file=sys.stderr)
+    return ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("defects", nargs="*", help="names to plant; all by default")
+    parser.add_argument("--here", action="store_true", help="this interpreter's gpurec is a planted build")
+    arguments = parser.parse_args()
+    python = sys.executable if arguments.here else str(build())
+    wanted = arguments.defects or list(DEFECTS)
+    n_found = 0
+    for defect in wanted:
+        found = failures(python, defect)
+        n_found += bool(found)
+        print(f"| {defect} | {DEFECTS[defect][0]} | {found or '**NOT FOUND**'} |", flush=True)
+    print(f"{n_found} of {len(wanted)} found")
+    return 0 if n_found == len(wanted) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
