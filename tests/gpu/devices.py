@@ -79,7 +79,7 @@ class OpenDevice:
 
 @contextmanager
 def open_device(name: str, seed: int = 1) -> Iterator[OpenDevice]:
-    """A device of a module; an emulated one begins with this seed (GPUREC_EMULATED_SEED shifts it), no trace."""
+    """A device of a module; an emulated one begins with this seed, which GPUREC_EMULATED_SEED shifts."""
     native = module(name)
     if native.is_emulated:
         native.set_seed(seed + SEEDS_APART * (int(os.environ.get("GPUREC_EMULATED_SEED", "1")) - 1))
