@@ -47,8 +47,8 @@ bool has_neon() { return true; }
   {#isa, has_##isa, scan_tile_f32_##f32, multiply_tile_f32_##f32, distance_tile_f32_##f32, scan_rows_f32_##f32,    \
    dot64_##f32, neg_squared_distance64_##f32, dot_scores_##f32, neg_squared_distance_scores_##f32,                 \
    unpack_panel_##f32, pack_panel_##f32, find_above_##f32, near_kth_largest_##f32, keep_above_##f32,               \
-   append_hits_##f32, range_of_keys_##f32, find_tie_##f32, scan_tile_i8_##i8, scan_tile_i4_##i4,                   \
-   start_values_i8_##starts, scores_of_sums_##starts, scan_tile_bf16_##bf16, round_tile_bf16_##bf16}
+   append_hits_##f32, range_of_keys_##f32, find_tie_##f32, scan_tile_i8_##i8, adds_in_words_##i8,                  \
+   scan_tile_i4_##i4, start_values_i8_##starts, scores_of_sums_##starts, scan_tile_bf16_##bf16, round_tile_bf16_##bf16}
 
 const std::vector<Kernels>& all_kernels() {
   // Float32 kernels for NEON go beside the others, scan/neon.cpp, multiply/neon.cpp and so on; a compiler makes much of

@@ -53,6 +53,7 @@ class Candidates {
   }
 
   const ItemSource& items() const { return *items_; }
+  const Kernels& kernels() const { return *kernels_; }
 
   const Float32Bound& bound() const { return bound_; }
   const Int8Bound& int8_bound() const { return int8_; }

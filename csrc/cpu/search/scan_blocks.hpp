@@ -69,7 +69,7 @@ struct Progress {
   bool quantise() {
     const std::int64_t d = candidates.items().d();
     codes.resize(std::size_t((d + 2 * kGroup - 1) / (2 * kGroup) * (2 * kGroup)));
-    query_codes = quantise_query(query, d, codes.data());
+    query_codes = quantise_query(query, d, candidates.kernels().adds_in_words, codes.data());
     if (query_codes.scale == 0.0f) return false;
     candidates.allow_int8(query_codes);
     return true;
