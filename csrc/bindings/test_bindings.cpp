@@ -28,7 +28,7 @@ py::tuple interval(Metric metric, const Array<float>& q, const Array<float>& x, 
 
 // A query and a tile of items in codes, and what the certificate says of them.
 struct CodedTile {
-  CodedTile(const Array<float>& q, const Array<float>& items)
+  CodedTile(const Array<float>& q, const Array<float>& items, const cpu::Kernels& kernels)
       : rows(matrix(items, "items of shape (n, d)")),
         d(rows.cols),
         n_groups((d + kGroup - 1) / kGroup),
@@ -36,7 +36,7 @@ struct CodedTile {
         query_codes(std::size_t((n_groups + 1) * kGroup)) {
     require(q.size() == d && rows.rows >= 1 && rows.rows <= kTileItems, "a query and at most a tile of items");
     quantise_tile<ByteCodes>(items.data(), int(rows.rows), d, codes.data(), &bounds.scale, &bounds.error);
-    query = quantise_query(q.data(), d, query_codes.data());
+    query = kernels.quantise_query(q.data(), d, query_codes.data());
     for (std::int64_t j = 0; j < rows.rows; ++j) {
       const float norm = stored_norm(dot64(rows.row(j), rows.row(j), d), d);
       bounds.smallest = j == 0 ? norm_lower(norm) : std::min(bounds.smallest, norm_lower(norm));
@@ -65,7 +65,7 @@ py::object int8_tile(const std::string& metric, const Array<float>& q, const Arr
                      const std::string& isa) {
   const cpu::FpEnvGuard environment;
   const cpu::Kernels& kernels = cpu::kernels(isa);
-  const CodedTile tile(q, items);
+  const CodedTile tile(q, items, kernels);
   if (!tile.has_codes()) return py::none();
   const Int8Bound bound = tile.bound(metric, q);
   const float length = bound.length(), error = bound.error_per_norm(), inverse = 1.0f / bound.scale();
@@ -102,9 +102,9 @@ py::object int8_tile(const std::string& metric, const Array<float>& q, const Arr
 
 // Codes of a query and of a tile's items, and what is known of what they leave out: scale, length and error of the
 // query; scale, error and norms of the tile. None where there are no codes.
-py::object int8_codes(const Array<float>& q, const Array<float>& items) {
+py::object int8_codes(const Array<float>& q, const Array<float>& items, const std::string& isa) {
   const cpu::FpEnvGuard environment;
-  const CodedTile tile(q, items);
+  const CodedTile tile(q, items, cpu::kernels(isa));
   if (!tile.has_codes()) return py::none();
   std::vector<std::vector<int>> of_items;
   for (std::int64_t j = 0; j < tile.rows.rows; ++j) {

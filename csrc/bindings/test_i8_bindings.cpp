@@ -197,6 +197,7 @@ py::tuple half_byte_codes(const Array<float>& items) {
 
 void register_tests_i8(py::module_& m) {
   m.def("scan_tile_i8", &scan_tile_i8);
+  m.def("adds_in_words", [](const std::string& isa) { return cpu::kernels(isa).adds_in_words; });
   m.def("scan_tile_i8_seconds", &scan_tile_i8_seconds);
   m.def("scan_tile_f32_seconds", &scan_tile_f32_seconds);
   m.def("start_values_i8", &start_values_i8);

@@ -38,6 +38,7 @@ struct Kernels {
   RangeOfKeys range_of_keys;
   FindTie find_tie;
   ScanTileI8 scan_tile_i8;
+  bool adds_in_words;  // scan_tile_i8 does
   ScanTileI4 scan_tile_i4;
   StartValuesI8 start_values_i8;
   ScoresOfSums scores_of_sums;

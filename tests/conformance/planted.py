@@ -126,7 +126,7 @@ def run_suite(python: Path, defect: str, examples: int) -> Outcome:
     outcome = Outcome(defect, time.perf_counter() - started)
     for test in re.findall(r"^(?:FAILED|ERROR) \S*?(\w+\.py::\w+)", run.stdout, flags=re.MULTILINE):
         outcome.failures[test] += 1
-    if run.returncode not in (0, 1):
+    if run.returncode not in (0, 1) or (run.returncode == 1 and not outcome.failures):
         outcome.ending = f"ended with status {run.returncode}"
         print(run.stdout[-2000:], run.stderr[-2000:], file=sys.stderr)
     return outcome

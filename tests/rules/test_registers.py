@@ -66,7 +66,7 @@ def test_tiles_stay_in_registers(kernel: str, register: str, multiply_adds: int)
         ("scan_i4/avx512vnni.cpp", "zmm", "vpdpbusd", [8, 16]),
         ("scan_i4/avx2.cpp", "ymm", "vpmaddubsw", [8]),
         ("scan_i8/avxvnni.cpp", "ymm", "vpdpbusd", [8, 8, 6, 8, 10, 12]),
-        ("scan_i8/avx2.cpp", "ymm", "vpmaddwd", [4, 8, 12, *range(8, 21, 2)]),
+        ("scan_i8/avx2.cpp", "ymm", "vpmaddubsw", [4, 8, 12, *range(8, 21, 2)]),
     ],
 )
 def test_int8_tiles_stay_in_registers(kernel: str, register: str, multiply: str, sums: list[int]) -> None:

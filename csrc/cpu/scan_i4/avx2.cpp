@@ -50,8 +50,8 @@ inline std::uint32_t strip(const std::int8_t* query, std::int32_t start, std::in
     const std::int64_t end = n_pairs - first < most ? n_pairs : first + most;
     Words words[kVectors] = {};
     for (std::int64_t g = first; g < end; ++g) {
-      _mm_prefetch(ahead + g * kPairBytes, _MM_HINT_T0);
-      _mm_prefetch(ahead + g * kPairBytes + 64, _MM_HINT_T0);
+      _mm_prefetch(ahead + g * kPairBytes, _MM_HINT_T1);
+      _mm_prefetch(ahead + g * kPairBytes + 64, _MM_HINT_T1);
       const __m256i q_low = four_codes(query + g * 2 * kGroup), q_high = four_codes(query + g * 2 * kGroup + kGroup);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
@@ -82,7 +82,7 @@ bool scan_tile_i4_avx2(const std::int8_t* const* queries, const std::int32_t* st
                        std::int32_t* sums, const std::uint8_t* next) {
   const std::uint8_t* const shares = codes + n_pairs * kPairBytes;
   const auto* const ahead = reinterpret_cast<const char*>(next == nullptr ? codes : next);
-  _mm_prefetch(ahead + n_pairs * kPairBytes, _MM_HINT_T0);
+  _mm_prefetch(ahead + n_pairs * kPairBytes, _MM_HINT_T1);
   bool any = false;
   for (int m = 0; m < n_queries; ++m, sums += kTileItems) {
     hits[m] = 0;

@@ -34,7 +34,7 @@ inline bool sub_tile(const std::int8_t* const* queries, const std::int32_t* star
                      const std::uint8_t* codes, std::int64_t n_pairs, std::uint64_t* hits, std::int32_t* sums,
                      const char* ahead) {
   const std::uint8_t* const shares = codes + n_pairs * kPairBytes;
-  _mm_prefetch(ahead + n_pairs * kPairBytes, _MM_HINT_T0);
+  _mm_prefetch(ahead + n_pairs * kPairBytes, _MM_HINT_T1);
   Sums low[M][4], high[M][4];
 #pragma GCC unroll 2
   for (int m = 0; m < M; ++m) {
@@ -47,7 +47,7 @@ inline bool sub_tile(const std::int8_t* const* queries, const std::int32_t* star
   const __m512i half = _mm512_set1_epi8(15);
   for (std::int64_t g = 0; g < n_pairs; ++g) {
 #pragma GCC unroll 4
-    for (int line = 0; line < kLines; ++line) _mm_prefetch(ahead + (g * kLines + line) * 64, _MM_HINT_T0);
+    for (int line = 0; line < kLines; ++line) _mm_prefetch(ahead + (g * kLines + line) * 64, _MM_HINT_T1);
     __m512i x_low[4], x_high[4];
 #pragma GCC unroll 4
     for (int v = 0; v < 4; ++v) {

@@ -1,5 +1,5 @@
-// Kernel `scan_i8` for AVX2: products of bytes would saturate in 16 bits, so bytes become 16 bits first and pairs of
-// products are added in 32.
+// Kernel `scan_i8` for AVX2: the products of two groups are added in 16 bits, which hold them
+// since the query was coded for that (codes.hpp).
 #include "scan_i8.hpp"
 
 #include <cstddef>
@@ -20,7 +20,8 @@ namespace {
 constexpr int kGroupBytes = kTileItems * kGroup;
 constexpr int kVectors = kTileItems / 8;
 constexpr int kQueries = 10;  // of a sub-tile: more share the work of splitting an item's bytes
-constexpr int kChunk = 64;  // groups whose query codes are widened at a time
+constexpr int kChunk = 64;  // groups whose query codes lie together
+static_assert(255 * kMostOfWord < 1 << 15 && kChunk % 2 == 0, "16 bits hold the products of two groups");
 
 // A vector of sums has the element type of the instructions: gcc 12 keeps two copies of an __m256i that it reads both
 // as it is and as 8 integers, and spills them.
@@ -28,32 +29,30 @@ using Sums = int __attribute__((vector_size(32)));
 
 inline Sums sum_of(Sums a, __m256i b) { return Sums(_mm256_add_epi32(__m256i(a), b)); }
 
-// The codes of a query in 16 bits: components 0 and 2 of each group, then 1 and 3.
-struct Pairs {
-  alignas(32) std::int32_t even[kChunk];
-  alignas(32) std::int32_t odd[kChunk];
+inline __m256i four_codes(const std::int8_t* query) {
+  std::int32_t codes;
+  __builtin_memcpy(&codes, query, sizeof(codes));
+  return _mm256_set1_epi32(codes);
+}
+
+// The codes of a query for a chunk of groups: rows of one length need no pointers, of which there are too few.
+struct Chunk {
+  alignas(32) std::int8_t codes[kChunk * kGroup];
 };
 
-inline void widen(const std::int8_t* query, std::int64_t n_groups, Pairs& to) {
-  for (std::int64_t g = 0; g < n_groups; g += 8) {
-    const std::int64_t n = n_groups - g < 8 ? n_groups - g : 8;
-    __m256i codes;
-    if (n == 8) {
-      codes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(query + g * kGroup));
-    } else {
-      codes = _mm256_setzero_si256();
-      __builtin_memcpy(&codes, query + g * kGroup, std::size_t(n * kGroup));
-    }
-    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(codes, 8), 8);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(to.even + g), even);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(to.odd + g), _mm256_srai_epi16(codes, 8));
+inline void copy_codes(const std::int8_t* codes, std::int64_t n, std::int8_t* to) {
+  std::int64_t i = 0;
+  for (; i + 32 <= n; i += 32) {
+    const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(to + i), some);
   }
+  for (; i < n; i += kGroup) __builtin_memcpy(to + i, codes + i, kGroup);
 }
 
 // Adds n_groups groups of M queries and W vectors of items to rows of `sums`, which begin with `start` where it is not
 // null. With each group a line is asked for, from `ahead` on. Returns the and of the sums.
 template <int M, int W>
-inline Sums strip(const Pairs (&queries)[M], const std::int32_t* start, const std::uint8_t* codes,
+inline Sums strip(const Chunk (&queries)[M], const std::int32_t* start, const std::uint8_t* codes,
                   std::int64_t n_groups, std::int32_t* sums, const char* ahead, std::int64_t step) {
   Sums sum[M][W];
 #pragma GCC unroll 10
@@ -64,24 +63,38 @@ inline Sums strip(const Pairs (&queries)[M], const std::int32_t* start, const st
       sum[m][v] = Sums(start != nullptr ? _mm256_set1_epi32(start[m]) : _mm256_load_si256(row));
     }
   }
-  const __m256i low = _mm256_set1_epi32(0x00ff00ff);
-  for (std::int64_t g = 0; g < n_groups; ++g, codes += kGroupBytes, ahead += W * step) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  const std::int64_t n_codes = n_groups * kGroup;
+  std::int64_t i = 0;
+  for (; i + 2 * kGroup <= n_codes; i += 2 * kGroup, codes += 2 * kGroupBytes, ahead += 2 * W * step) {
     _mm_prefetch(ahead, _MM_HINT_T0);
-    __m256i even[W], odd[W];
+    _mm_prefetch(ahead + W * step, _MM_HINT_T0);
+    __m256i x[W], y[W];
 #pragma GCC unroll 8
     for (int v = 0; v < W; ++v) {
-      const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + 32 * v));
-      even[v] = _mm256_and_si256(x, low);
-      odd[v] = _mm256_srli_epi16(x, 8);
+      x[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + 32 * v));
+      y[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + kGroupBytes + 32 * v));
     }
 #pragma GCC unroll 10
     for (int m = 0; m < M; ++m) {
-      const __m256i q_even = _mm256_set1_epi32(queries[m].even[g]);
+      const __m256i of_x = four_codes(queries[m].codes + i), of_y = four_codes(queries[m].codes + i + kGroup);
 #pragma GCC unroll 8
-      for (int v = 0; v < W; ++v) sum[m][v] = sum_of(sum[m][v], _mm256_madd_epi16(even[v], q_even));
-      const __m256i q_odd = _mm256_set1_epi32(queries[m].odd[g]);
+      for (int v = 0; v < W; ++v) {
+        const __m256i words = _mm256_add_epi16(_mm256_maddubs_epi16(x[v], of_x), _mm256_maddubs_epi16(y[v], of_y));
+        sum[m][v] = sum_of(sum[m][v], _mm256_madd_epi16(words, ones));
+      }
+    }
+  }
+  if (i < n_codes) {
+    _mm_prefetch(ahead, _MM_HINT_T0);
 #pragma GCC unroll 8
-      for (int v = 0; v < W; ++v) sum[m][v] = sum_of(sum[m][v], _mm256_madd_epi16(odd[v], q_odd));
+    for (int v = 0; v < W; ++v) {
+      const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + 32 * v));
+#pragma GCC unroll 10
+      for (int m = 0; m < M; ++m) {
+        const __m256i words = _mm256_maddubs_epi16(x, four_codes(queries[m].codes + i));
+        sum[m][v] = sum_of(sum[m][v], _mm256_madd_epi16(words, ones));
+      }
     }
   }
   Sums all = sum[0][0];
@@ -102,15 +115,15 @@ int sub_tile(const std::int8_t* const* queries, const std::int32_t* start, const
              std::int64_t n_groups, int first, std::int32_t* near, std::uint64_t* hits, std::int32_t* sums,
              const char* ahead, std::int64_t step) {
   constexpr int W = M <= 3 ? 2 : 1;  // what 16 registers hold
-  Pairs wide[M];
+  Chunk chunk[M];
   Sums all = Sums(_mm256_set1_epi32(-1));
   for (std::int64_t g = 0; g < n_groups; g += kChunk) {
     const std::int64_t n = n_groups - g < kChunk ? n_groups - g : kChunk;
-    for (int m = 0; m < M; ++m) widen(queries[first + m] + g * kGroup, n, wide[m]);
+    for (int m = 0; m < M; ++m) copy_codes(queries[first + m] + g * kGroup, n * kGroup, chunk[m].codes);
     const std::int32_t* const from = g == 0 ? start + first : nullptr;
     all = Sums(_mm256_set1_epi32(-1));
     for (int v = 0; v < kVectors; v += W, ahead += n * W * step) {
-      all &= strip<M, W>(wide, from, codes + g * kGroupBytes + 32 * v, n, sums + 8 * v, ahead, step);
+      all &= strip<M, W>(chunk, from, codes + g * kGroupBytes + 32 * v, n, sums + 8 * v, ahead, step);
     }
   }
   // All sums of nearly every sub-tile are negative, which one test tells.

@@ -18,6 +18,10 @@ GPUREC_DECLARE_SCAN_TILE_I8(avx512vnni);
 GPUREC_DECLARE_SCAN_TILE_I8(neon);
 #undef GPUREC_DECLARE_SCAN_TILE_I8
 
+// Whether a tile adds products in words.
+constexpr bool adds_in_words_serial = false, adds_in_words_avx2 = true, adds_in_words_avxvnni = false;
+constexpr bool adds_in_words_avx512vnni = false, adds_in_words_neon = false;
+
 // Rows of n_queries queries, of which the first has number `first`: those of which an item comes near move up to the
 // place of the others and are told. Returns their number.
 int keep_near_avx2(int n_queries, int first, std::int32_t* near, std::uint64_t* hits, std::int32_t* sums);
@@ -34,6 +38,7 @@ GPUREC_DECLARE_START_VALUES_I8(neon);
 #undef GPUREC_DECLARE_START_VALUES_I8
 
 QueryCodes quantise_query_serial(const float* q, std::int64_t d, std::int8_t* codes);
+QueryCodes quantise_query_in_words(const float* q, std::int64_t d, std::int8_t* codes);
 QueryCodes quantise_query_avx512(const float* q, std::int64_t d, std::int8_t* codes);
 
 }  // namespace gpurec::cpu

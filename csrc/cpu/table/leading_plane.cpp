@@ -62,7 +62,7 @@ bool LeadingQuery::make(const LeadingPlane& plane, Metric metric, const float* q
   const double norm = norm_upper(squares, plane.d);
   plane.rotate(query, norm, kernels, rotated.data(), room.data());
   codes.resize(std::size_t((plane.n_codes() + 2 * kGroup - 1) / (2 * kGroup) * (2 * kGroup)));
-  query_codes = quantise_query(rotated.data(), plane.n_codes(), codes.data());
+  query_codes = kernels.quantise_query(rotated.data(), plane.n_codes(), codes.data());
   if (query_codes.scale == 0.0f) return false;
   const double length = norm_upper(dot64(rotated.data(), rotated.data(), plane.n_codes()), plane.n_codes());
   const double error = query_codes.error + rotation_error(plane.defect, norm, length);

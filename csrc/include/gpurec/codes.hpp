@@ -24,19 +24,37 @@ struct QueryCodes {
   std::int32_t sum = 0;
 };
 
-// Kernel `quantise_query`, per ISA: all with the same bits. `codes` has room for d components, rounded up to whole pairs
-// of groups; those past d become 0.
+// The value that has to become code kMostQueryCode at most, so that codes of one sign add up to kMostOfWord at most in each
+// word: each of its four is rounded up by a half at most, and what float32 rounds is less than one.
+inline float largest_for_words(const float* q, std::int64_t d) {
+  float most = 0.0f;
+  for (std::int64_t i = 0; i < d; i += i % 4 == 0 ? 2 : 2 * kGroup - 2) {
+    float above = 0.0f, below = 0.0f;
+    for (const std::int64_t at : {i, i + 1, i + kGroup, i + kGroup + 1}) {
+      if (at >= d) continue;
+      (q[at] > 0.0f ? above : below) += std::fabs(q[at]);
+    }
+    most = std::fmax(most, std::fmax(above, below));
+  }
+  constexpr float kShare = float(kMostQueryCode) / float(kMostOfWord - 2);
+  return GPUREC_PLANTED(int8_words_overflow) ? 0.0f : most * kShare;
+}
+
+// Kernel `quantise_query`, per ISA: all with the same bits, but those that go with a kernel which adds products in words
+// (Kernels::adds_in_words), for which codes are made smaller. `codes` has room for d components, rounded up to whole
+// pairs of groups; those past d become 0.
 using QuantiseQuery = QueryCodes (*)(const float* q, std::int64_t d, std::int8_t* codes);
 
-inline QueryCodes quantise_query(const float* q, std::int64_t d, std::int8_t* codes) {
+inline QueryCodes quantise_query(const float* q, std::int64_t d, bool in_words, std::int8_t* codes) {
   QueryCodes result;
   if (!fits_in_codes(d)) return result;
-  result.scale = scale_for(largest_of(q, d), 127);
+  const float largest = largest_of(q, d);
+  result.scale = scale_for(in_words ? std::fmax(largest, largest_for_words(q, d)) : largest, kMostQueryCode);
   if (result.scale == 0.0f) return result;
   const float inverse = 1.0f / result.scale;
   std::int64_t squares = 0;
   for (std::int64_t i = 0; i < d; ++i) {
-    const int code = code_of(q[i], inverse, 127.0f);
+    const int code = code_of(q[i], inverse, float(kMostQueryCode));
     codes[i] = std::int8_t(code);
     result.sum += code;
     squares += code * code;

@@ -20,6 +20,12 @@ namespace gpurec {
 
 constexpr std::int64_t kMostGroups = 16384;
 constexpr int kGroup = 4;  // components
+constexpr int kMostQueryCode = 127;
+
+// A kernel that adds products in words of 16 bits (Kernels::adds_in_words) has them of four components together: a word of
+// groups 2 p and 2 p + 1 takes components 0 and 1 of both, another 2 and 3. Of a query's codes for one word those above
+// zero add up to this at most, and so do those below.
+constexpr int kMostOfWord = 128;
 
 using ScanTileI8 = int (*)(const std::int8_t* const* queries, const std::int32_t* start, int n_queries,
                            const std::uint8_t* codes, std::int64_t n_groups, std::int32_t* near, std::uint64_t* hits,
