@@ -53,7 +53,6 @@ class Candidates {
   }
 
   const ItemSource& items() const { return *items_; }
-
   const Float32Bound& bound() const { return bound_; }
   const Int8Bound& int8_bound() const { return int8_; }
   const Bf16Bound& bf16_bound() const { return bf16_; }
