@@ -1,7 +1,7 @@
 """What each workload should take, written down before any was measured: python -m harness.gpu.model
 
-Bytes, operations, instructions a score and launches are counted from the kernels; what a device does of them a
-second is a data sheet's figure times what such kernels reach elsewhere. A measurement is there to refute it.
+Bytes, operations, instructions a score and launches are counted from the kernels; what a device does of them
+a second is a data sheet's figure times what such kernels reach. A first measurement is there to refute it.
 """
 
 from __future__ import annotations
