@@ -1,11 +1,11 @@
-"""Searches by kernels, each scan with its sample, its finish and the exact path: bit for bit what the contract says."""
+"""Searches by kernels, each scan with its sample and the exact path: bit for bit what the contract says."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from .devices import OpenDevice, open_device
+from ..devices import OpenDevice, open_device
 from .searches import Filters, Search, assert_right, expected, make_table
 
 NAME = "_cuda_emulated"
@@ -35,7 +35,9 @@ def n_queries_of(scan: str, rng: np.random.Generator) -> int:
     return int(rng.integers(1, 11 if scan in FEW else 45))
 
 
-def search_of(s: OpenDevice, scan: str, kind: str, seed: int, n: int = 0, d: int = 0, **options: object) -> Search:
+def search_of(
+    s: OpenDevice, scan: str, kind: str, seed: int, n: int = 0, d: int = 0, **options: object
+) -> Search:
     rng = np.random.default_rng(seed)
     n = n or int(rng.choice([1, 63, 64, 65, 200, 500]))
     d = d or int(rng.choice([1, 3, 16, 33, 64, 100]))
@@ -45,6 +47,19 @@ def search_of(s: OpenDevice, scan: str, kind: str, seed: int, n: int = 0, d: int
     sample = (int(rng.integers(1, 4)), int(rng.choice([1, 8, 64])), int(rng.integers(1, 9)))
     options = {"k": int(rng.choice([1, 3, 10, 70])), "sample": sample} | options
     return Search(table, queries, scan=scan, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scan", SCANS)
+def test_plain(scan: str) -> None:
+    """An odd number of tiles, and lists that hold everything: the exact path is not asked."""
+    rng = np.random.default_rng(8)
+    for seed in range(3):
+        with open_device(NAME, seed=seed) as s:
+            table = make_table(s, rows_of("normal", 440, 16, rng), "cosine")
+            search = Search(table, rows_of("normal", n_queries_of(scan, rng), 16, rng), 70, scan)
+            assert_right(search)
+            assert search.counted()["exact_queries"] == 0
+            assert not search.status().any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -169,7 +184,9 @@ def test_filters(scan: str, raw: bool) -> None:
             assert search.counted()["denied"] > 0
             allow = lists_of(n, 500, 200, rng, raw)
             allow[0] = []
-            search = Search(table, queries, 15, scan, filters=Filters(deny[:1], allow, None, raw), unit_capacity=80)
+            search = Search(
+                table, queries, 15, scan, filters=Filters(deny[:1], allow, None, raw), unit_capacity=80
+            )
             assert_right(search, mask)
             nobody = Search(table, queries, 4, scan, (1, 8, 2), filters=Filters([[list(range(500))] * n]))
             assert_right(nobody, mask)
@@ -185,4 +202,3 @@ def test_a_row_that_is_none_is_told() -> None:
         np.testing.assert_array_equal(search.status(), [0, 2, 2, 0])
         assert (rows[1:3] == -1).all()
         assert (rows[[0, 3]] >= 0).all()
-
