@@ -15,6 +15,7 @@ import pytest
 
 from .traffic import readable
 
+SEEDS_APART = 20  # between runs of the tests with another GPUREC_EMULATED_SEED
 MODULES = ("_cuda_emulated", "_cuda_traced", "_cuda")
 
 
@@ -78,10 +79,10 @@ class OpenDevice:
 
 @contextmanager
 def open_device(name: str, seed: int = 1) -> Iterator[OpenDevice]:
-    """A device of a module; an emulated one begins with this seed and an empty trace."""
+    """A device of a module; an emulated one begins with this seed, which GPUREC_EMULATED_SEED shifts."""
     native = module(name)
     if native.is_emulated:
-        native.set_seed(seed)
+        native.set_seed(seed + SEEDS_APART * (int(os.environ.get("GPUREC_EMULATED_SEED", "1")) - 1))
     if name == "_cuda_traced":
         native.reset_trace()
     opened = OpenDevice(native)
