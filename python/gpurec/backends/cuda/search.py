@@ -225,8 +225,8 @@ def _gemv_bytes(table: Table, plan: Plan) -> int:
 
 
 def _mma_bytes(queries: int, with_codes: bool) -> int:
-    stages, starts, needed = 3 * (queries + 128) * 64, 2 * 128 * 4, 16
-    return stages + queries * (_KNOWN_OF_QUERY[with_codes] + 2 * 2 * 4) + starts + needed
+    stages, starts, tiles, needed = 3 * (queries + 128) * 64, 2 * 128 * 4, 64 * 16, 16
+    return stages + queries * (_KNOWN_OF_QUERY[with_codes] + 2 * 2 * 4) + starts + tiles + needed
 
 
 def _launch_permit(launcher: Launcher, table: Table, mask: int, permits: int, stream: int) -> None:
