@@ -47,6 +47,12 @@ emulate() {
     echo "== emulated kernels, seed $seed"
     GPUREC_REQUIRE_EMULATED=1 GPUREC_EMULATED_SEED="$seed" \
       "$environment/bin/python" -m pytest -q -p no:cacheprovider tests/gpu --ignore tests/gpu/compile
+    # All ops with the first seed, those that other ops rest on with every seed.
+    local ops=(tests/conformance/test_{score_top_k,search_above,item_index,top_k}.py)
+    [ "$seed" != 1 ] || ops=(tests/conformance)
+    echo "== ops on the emulated device, seed $seed"
+    GPUREC_EMULATED_SEED="$seed" GPUREC_CONFORMANCE_MEMBERS=cuda_emulated GPUREC_CONFORMANCE_EXAMPLES=64 \
+      "$environment/bin/python" -m pytest -q -p no:cacheprovider -k cuda_emulated "${ops[@]}"
   done
   # Right kernels alone, since a sanitizer ends the process that meets a wrong one; tracing needs hooks that it has taken.
   build_variant "$environment" emulated-address GPUREC_EMULATED=ON GPUREC_SANITIZE=address,undefined

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def plain_matrix(x: Any, name: str, op: str, *, n_columns: int | None = None) ->
         raise ValueError(f"[{op}] expected {name} with at least one component a row, got shape {shape}")
     if n_columns is not None and shape[1] != n_columns:
         raise ValueError(f"[{op}] expected {name} with {n_columns} components a row, got {shape[1]}")
-    kind = str(x.dtype).rpartition(".")[2]
+    kind = _dtype_name(x)
     if not kind.startswith(("float", "bfloat", "int", "uint")):
         raise TypeError(f"[{op}] expected {name} of a float or integer dtype, got {x.dtype}")
     if kind != "float32":
@@ -152,13 +153,23 @@ def plain_vector(x: Any, dtype: str, name: str, op: str) -> DeviceArray:
     """A vector of a dtype without gaps, converted by its library where it is none."""
     if len(x.shape) != 1:
         raise ValueError(f"[{op}] expected {name} in one dimension, got {len(x.shape)}")
-    kind = str(x.dtype).rpartition(".")[2]
+    kind = _dtype_name(x)
     if kind != dtype:
         if dtype == "bool" or not kind.startswith(("int", "uint")):
             raise TypeError(f"[{op}] expected {name} of dtype {dtype}, got {x.dtype}")
         x = _converted(x, dtype, name, op)
     found = device_array(x, name, op)
     return found if found.is_contiguous else device_array(_in_c_order(x, name, op), name, op)
+
+
+_names: dict[Any, str] = {}  # of the dtypes of libraries, whose own text takes microseconds to make
+
+
+def _dtype_name(x: Any) -> str:
+    name = _names.get(x.dtype)
+    if name is None:
+        name = _names[x.dtype] = str(x.dtype).rpartition(".")[2]
+    return name
 
 
 def _converted(x: Any, dtype: str, name: str, op: str) -> Any:
@@ -200,16 +211,23 @@ def _stream_of(x: Any, number: int) -> int:
 
 def _by_interface(x: Any, number: int) -> DeviceArray:
     about = x.__cuda_array_interface__
-    dtype, shape = np.dtype(about["typestr"]), tuple(map(int, about["shape"]))
-    if about.get("mask") is not None or not dtype.isnative:
-        raise TypeError("it has a mask or foreign byte order")
-    strides = about.get("strides") or _c_strides(shape, dtype.itemsize)
+    dtype, itemsize = _name_and_size(about["typestr"])
+    shape = tuple(map(int, about["shape"]))
+    if about.get("mask") is not None:
+        raise TypeError("it has a mask")
+    strides = about.get("strides") or _c_strides(shape, itemsize)
     stream = about.get("stream")
     if stream is None:
         stream = _stream_of(x, number)
-    return DeviceArray(
-        int(about["data"][0]), shape, tuple(map(int, strides)), dtype.name, number, int(stream), x
-    )
+    return DeviceArray(int(about["data"][0]), shape, tuple(map(int, strides)), dtype, number, int(stream), x)
+
+
+@cache
+def _name_and_size(typestr: str) -> tuple[str, int]:
+    dtype = np.dtype(typestr)
+    if not dtype.isnative:
+        raise TypeError("it has a foreign byte order")
+    return dtype.name, dtype.itemsize
 
 
 def _c_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

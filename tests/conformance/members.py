@@ -15,21 +15,39 @@ from typing import Any
 import numpy as np
 
 from gpurec._native import device_module
+from gpurec.backends import get
 from gpurec.backends.base import Backend, Filters, RowSets
 from gpurec.backends.cpu import CpuBackend, available_isas
 from gpurec.backends.cuda import EmulatedCudaBackend
 from gpurec.backends.cupy import CupyBackend
 from gpurec.backends.reference import ReferenceBackend
 from gpurec.backends.report import SearchReport
+from gpurec.errors import BackendUnavailableError
 
 from .cases import KINDS
+
+
+def _works(name: str) -> bool:
+    try:
+        get(name)
+    except BackendUnavailableError:
+        return False
+    return True
+
+
+def _emulated() -> Backend:
+    """The kernels on the emulator, whose schedule begins with the seed that the environment gives."""
+    device_module("_cuda_emulated").set_seed(int(os.environ.get("GPUREC_EMULATED_SEED", "1")))
+    return EmulatedCudaBackend()
+
 
 _ALL_MEMBERS: dict[str, Callable[[], Backend]] = {
     "reference": ReferenceBackend,
     **{f"cpu-{isa}": partial(CpuBackend, isa=isa, n_threads=2) for isa in available_isas()},
     # What CuPy would be asked to do, done by NumPy, in pieces so small that there are several.
     "cupy-numpy": partial(CupyBackend, np, pairs_at_once=1 << 12),
-    **({"cuda_emulated": EmulatedCudaBackend} if device_module("_cuda_emulated") is not None else {}),
+    **({"cuda_emulated": _emulated} if device_module("_cuda_emulated") is not None else {}),
+    **{name: partial(get, name) for name in ("cuda", "cupy") if _works(name)},
 }
 # A part of them, by names or as "few" those that share no code, where GPUREC_CONFORMANCE_MEMBERS says so.
 _CHOSEN = os.environ.get("GPUREC_CONFORMANCE_MEMBERS", "")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gpurec
+from gpurec.backends.cuda.params import COUNTERS as DEVICE_COUNTERS
 
 from .cases import BIG_KINDS, KINDS, expected_answer, numbers_of, search_case
 from .members import COUNTS, EXAMPLES, ISAS, MEMBERS, assert_same_answer, chunks, member_backend
@@ -87,3 +88,15 @@ def test_every_shortcut_was_taken(isa):
     print(f"{member}: {counts}")
     assert all(counts.values()), f"{member} never took a shortcut: {counts}"
     assert COUNTS[member]["candidates"] < COUNTS[member]["items_scanned"], "no threshold ruled an item out"
+
+
+@pytest.mark.skipif("cuda_emulated" not in MEMBERS, reason="cuda_emulated is no member of this run")
+def test_every_way_of_a_device_was_gone():
+    """Samples that mislead, lists that overflow, buffers that are cut: each happens among these cases."""
+    member = "cuda_emulated"
+    if not COUNTS[member]:  # this test was asked for alone
+        for number in range(len(KINDS)):
+            check(number, member)
+    counts = {name: COUNTS[member][name] for name in DEVICE_COUNTERS}
+    print(f"{member}: {counts}")
+    assert all(counts.values()), f"{member} never went one of its ways: {counts}"

@@ -1,9 +1,9 @@
 """Plants one defect at a time in the kernels, and shows which test finds it.
 
-An emulated build (GPUREC_EMULATED and GPUREC_PLANTED_DEFECTS) holds every defect that is named in csrc/cuda by
-`GPUREC_PLANTED(name)`, and the environment variable GPUREC_PLANTED_DEFECT chooses one; device compilers see none of
-them. The build goes into an environment of its own below build/planted_kernels, unless --here says that the running
-interpreter has one.
+An emulated build (GPUREC_EMULATED and GPUREC_PLANTED_DEFECTS) holds every defect that csrc/cuda names by
+`GPUREC_PLANTED(name)`, and the environment variable GPUREC_PLANTED_DEFECT chooses one; device compilers see
+none of them. The build goes into an environment of its own below build/planted_kernels, unless --here says
+that the running interpreter has one.
 
     python tests/gpu/planted_kernels.py cuda_lane_order cuda_tail_tile
 """
@@ -24,35 +24,44 @@ ENVIRONMENT = PROJECT / "build" / "planted_kernels"
 
 # What each defect is, and a test that must fail where it is planted.
 DEFECTS = {
-    "cuda_barrier_missing": ("a barrier left out", "test_searches.py::test_any_k"),
-    "cuda_half_mask": ("a mask of 16 lanes", "test_kernels.py::test_a_table_is_what_numpy_makes"),
-    "cuda_fence_missing": ("a fence left out", "test_traces.py::test_no_races"),
-    "cuda_lane_order": ("lanes of the canonical sum in another order", "test_kernels.py::test_score_pairs"),
-    "cuda_threshold_leads": ("a threshold that leads", "test_searches.py::test_a_full_list_is_not_an_answer"),
+    "cuda_barrier_missing": ("a barrier left out", "kernels/test_searches.py::test_any_k"),
+    "cuda_half_mask": ("a mask of 16 lanes", "kernels/test_kernels.py::test_a_table_is_what_numpy_makes"),
+    "cuda_fence_missing": ("a fence left out", "kernels/test_traces.py::test_no_races"),
+    "cuda_lane_order": (
+        "lanes of the canonical sum in another order",
+        "kernels/test_kernels.py::test_score_pairs",
+    ),
+    "cuda_threshold_leads": (
+        "a threshold that leads",
+        "kernels/test_searches.py::test_a_full_list_is_not_an_answer",
+    ),
     "cuda_count_not_atomic": (
         "a count that is not atomic",
-        "test_searches.py::test_a_scan_lets_nothing_through",
+        "kernels/test_searches.py::test_a_scan_lets_nothing_through",
     ),
-    "cuda_past_shared": ("a write past shared memory", "test_searches.py::test_any_k"),
-    "cuda_slot_unwritten": ("a slot that nobody wrote", "test_searches.py::test_plain"),
-    "cuda_key_without_row": ("a key without its row", "test_searches.py::test_plain"),
-    "cuda_tail_tile": ("the last tile of an odd number", "test_searches.py::test_plain"),
+    "cuda_past_shared": ("a write past shared memory", "kernels/test_searches.py::test_any_k"),
+    "cuda_slot_unwritten": ("a slot that nobody wrote", "kernels/test_searches.py::test_plain"),
+    "cuda_key_without_row": ("a key without its row", "kernels/test_searches.py::test_plain"),
+    "cuda_tail_tile": ("the last tile of an odd number", "kernels/test_searches.py::test_plain"),
     "cuda_copy_not_awaited": (
         "copies that are not waited for",
-        "test_kernels.py::test_scan_values_are_near_dots",
+        "kernels/test_kernels.py::test_scan_values_are_near_dots",
     ),
-    "cuda_overflow_dropped": ("overflow dropped", "test_searches.py::test_a_full_list_is_not_an_answer"),
-    "cuda_filter_late": ("a filter asked after the threshold rose", "test_searches.py::test_filters"),
+    "cuda_overflow_dropped": (
+        "overflow dropped",
+        "kernels/test_searches.py::test_a_full_list_is_not_an_answer",
+    ),
+    "cuda_filter_late": ("a filter asked after the threshold rose", "kernels/test_searches.py::test_filters"),
     "cuda_fragment_order": (
         "fragments of codes in another order",
-        "test_kernels.py::test_scan_values_are_integer_dots",
+        "kernels/test_kernels.py::test_scan_values_are_integer_dots",
     ),
-    "cuda_status_stale": ("a status left from before", "test_searches.py::test_plain"),
-    "cuda_near_above": ("NaN that does not come near", "test_searches.py::test_any"),
-    "cuda_sample_unfiltered": ("a sample of what is denied", "test_searches.py::test_filters"),
+    "cuda_status_stale": ("a status left from before", "kernels/test_searches.py::test_plain"),
+    "cuda_near_above": ("NaN that does not come near", "kernels/test_searches.py::test_any"),
+    "cuda_sample_unfiltered": ("a sample of what is denied", "kernels/test_searches.py::test_filters"),
     "cuda_supposition_trusted": (
         "a supposition not looked at",
-        "test_searches.py::test_a_full_list_is_not_an_answer",
+        "kernels/test_searches.py::test_a_full_list_is_not_an_answer",
     ),
 }
 

@@ -194,3 +194,25 @@ def test_samples_are_large_enough_and_lists_hold_what_is_expected(n_tiles, k):
     assert 4 * sample.rank <= sample.n_sampled * 64 // sample.group or sample.group == 1
     assert sample.n_expected >= k and plan.capacity >= min(2 * sample.n_expected, n_tiles * 64)
     assert all(size >= 0 for size in workspace_sizes(plan, 64, 64, 64).values())
+
+
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+@pytest.mark.parametrize("n_queries", [1, 5, 12])
+def test_whole_searches_are_free_of_races(n_queries, metric):
+    """What the host launches one after another, on the device that reports races and memory nobody wrote."""
+    traced = device_module("_cuda_traced")
+    if traced is None:
+        pytest.skip("the traced module is not built")
+    backend = EmulatedCudaBackend("_cuda_traced")
+    queries = RNG.standard_normal((n_queries, 17)).astype(np.float32)
+    lists = [RNG.integers(0, 300, 20) for _ in queries]
+    traced.reset_trace()
+    for precision in ("fp32", "int8"):
+        index = ItemIndex(ITEMS[:300], metric=metric, precision=precision, backend=backend)
+        index.update([7], ITEMS[400:401])
+        table = np.concatenate([ITEMS[:7], ITEMS[400:401], ITEMS[8:300]])
+        for filters in ({}, {"exclude": lists}, {"allow": lists}, {"deny": np.arange(0, 300, 3)}):
+            expected = gpurec.score_top_k(queries, table, 4, metric=metric, backend=REFERENCE, **filters)
+            same(index.search(queries, 4, **filters), expected)
+    seen = traced.trace()
+    assert (seen["races"], seen["uninitialised_reads"], seen["outside"]) == (0, 0, 0), seen["reports"]

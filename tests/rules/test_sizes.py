@@ -10,7 +10,7 @@ MAX_LINES = 400
 MAX_ENTRIES = 12
 
 LONG_FILES = {
-    "csrc/include/gpurec/bounds.hpp": "every error bound stands in this one file, so that no other has a formula"
+    "csrc/include/gpurec/bounds.hpp": "every error bound stands in this one file, so that none is elsewhere"
 }
 FULL_FOLDERS = {
     ".": "what tools look for in the root of a project",

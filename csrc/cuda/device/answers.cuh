@@ -19,7 +19,7 @@ GPUREC_KERNEL(find_threshold, SearchParams, 256) {
 // Keys in `keys` (n_queries, capacity); of counts zeros are left. Any k.
 // Launch: any grid, a block a query in turn; shared: kFinishShared bytes (params.hpp).
 // Bytes: 4 d + 16 at random a candidate, then 8 for each pass of the selection. Not measured.
-GPUREC_KERNEL(finish, SearchParams, 256) {
+GPUREC_KERNEL(finish, SearchParams, 256, 2) {
   SharedMemory memory;
   FinishShared shared(memory);
   for (std::int64_t query = block_index(); query < p.queries.n_queries; query += grid_blocks()) {

@@ -148,7 +148,7 @@ GPUREC_DEVICE void enter_scores(const SearchParams& p, std::int64_t query, Posit
 // `counts` of flagged queries are zero before; units share thresholds there.
 // Launch: any grid, a block a unit in turn, at once done where nothing is flagged; shared: kExactBytes.
 // Bytes: 4 d an item that is permitted, 8 for what is entered. Not measured.
-GPUREC_KERNEL(exact_units, SearchParams, 256) {
+GPUREC_KERNEL(exact_units, SearchParams, 256, 2) {
   SharedMemory memory;
   const ExactShared shared(memory);
   const std::int64_t n_units = std::int64_t(p.flagged[0]) * p.n_units;
@@ -193,7 +193,7 @@ GPUREC_KERNEL(exact_units, SearchParams, 256) {
 // Kernel top_k_scores: the same of given scores (n_rows, row_stride), all rows: value is score, NaN and infinities are
 // nobody's. Leaves flagged as if every row were. search.counts zero before, search.n_deny 0, search.threshold -inf.
 // Launch: any grid, a block a unit in turn; shared: kExactBytes. Bytes: 4 a score, 8 for what is entered. Not measured.
-GPUREC_KERNEL(top_k_scores, TopKParams, 256) {
+GPUREC_KERNEL(top_k_scores, TopKParams, 256, 3) {
   SharedMemory memory;
   const ExactShared shared(memory);
   const SearchParams& search = p.search;

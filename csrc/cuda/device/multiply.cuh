@@ -33,8 +33,9 @@ GPUREC_DEVICE int place_of(int row, int part) { return row / 2 * 128 + ((row % 2
 // Starts copying a chunk: source(row) is where a row begins, null where there is none; the chunk's bytes at `n_bytes` and
 // beyond become zeros.
 template <class S, class Source>
-GPUREC_DEVICE void copy_chunk(unsigned char* stage, Source source, std::int64_t at, std::int64_t n_bytes) {
+GPUREC_DEVICE void copy_chunk(unsigned char* stage, Source source, int at, int n_bytes) {
   constexpr int kParts = kChunk / 16;
+  GPUREC_NO_UNROLL  // addresses of several copies at once would not find registers beside the sums
   for (int v = thread_index(); v < (S::kQueries + S::kItems) * kParts; v += S::kThreads) {
     const int row = v / kParts, part = v % kParts;
     const unsigned char* const from = source(row);
@@ -142,13 +143,12 @@ struct Float32Products {
 // it; begin(tile) may write shared memory that start(tile, products), which sets the sums, reads; end(tile, products).
 // `stages` are kStages * S::kStageBytes.
 template <class S, class Products, class Following, class Source, class Begin, class Start, class End>
-GPUREC_DEVICE void multiply_tiles(unsigned char* stages, std::int64_t n_bytes, std::int64_t first, Following following,
+GPUREC_DEVICE void multiply_tiles(unsigned char* stages, int n_bytes, int first, Following following,
                                   Source source, Begin begin, Start start, End end) {
-  std::int64_t coming = first, coming_at = 0;
-  int in = 0, out = 0;
+  int coming = first, coming_at = 0, in = 0, out = 0;
   const auto copy_next = [&] {
     if (coming >= 0) {
-      const std::int64_t tile = coming;
+      const int tile = coming;
       copy_chunk<S>(stages + in * S::kStageBytes, [&](int row) { return source(tile, row); }, coming_at, n_bytes);
       coming_at += kChunk;
       if (coming_at >= n_bytes) {
@@ -160,10 +160,10 @@ GPUREC_DEVICE void multiply_tiles(unsigned char* stages, std::int64_t n_bytes, s
     in = in + 1 == kStages ? 0 : in + 1;
   };
   for (int s = 0; s < kStages - 1; ++s) copy_next();
-  for (std::int64_t tile = first; tile >= 0; tile = following(tile)) {
+  for (int tile = first; tile >= 0; tile = following(tile)) {
     begin(tile);
     Products products;
-    for (std::int64_t at = 0; at < n_bytes; at += kChunk) {
+    for (int at = 0; at < n_bytes; at += kChunk) {
       if (GPUREC_PLANTED(cuda_copy_not_awaited)) {
         cp_async_wait<kStages - 1>();
       } else {

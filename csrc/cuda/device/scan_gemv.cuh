@@ -126,11 +126,11 @@ GPUREC_DEVICE void multiply_pass(const Items& items, std::int64_t tile, int pass
     for (int r = 0; r < Rows::kRows; ++r) sums[m][r] = 0;
   }
   const unsigned char* const first = Rows::row(items, (tile << kTileBits) + Rows::item_of_row(pass, 0));
-  const std::int64_t apart = Rows::stride(items) * Rows::kGroups;
+  const int apart = int(Rows::stride(items)) * Rows::kGroups;
   for (int at = lane_index() % Rows::kShare * 16; at < bytes; at += Rows::kShare * 16) {
     Vector loaded[Rows::kRows];
     GPUREC_UNROLL
-    for (int r = 0; r < Rows::kRows; ++r) loaded[r] = ld_streaming_vec<Vector>(first + r * apart + at);
+    for (int r = 0; r < Rows::kRows; ++r) loaded[r] = ld_streaming_vec<Vector>(first + (r * apart + at));
     GPUREC_UNROLL
     for (int m = 0; m < kQueries; ++m) {
       const Vector query = ld_vec<Vector>(queries + m * bytes + at);
@@ -142,34 +142,38 @@ GPUREC_DEVICE void multiply_pass(const Items& items, std::int64_t tile, int pass
   for (int m = 0; m < kQueries; ++m) add_shares<Rows::kShare, Rows::kRows>(sums[m]);
 }
 
-// The tiles of this warp that any of the block's queries needs, 32 at a time: work(tile).
+// The tiles of this warp that any of the block's queries needs, 32 at a time, of which each lane knows one: work(t, tile).
 template <class Query, class Work>
-GPUREC_DEVICE void for_each_needed_tile(const SearchParams& p, const GemvShared<Query>& shared, std::int64_t first, int n, Work work) {
-  const std::int64_t n_warps = std::int64_t(grid_blocks()) * (block_threads() / kWarp);
-  const std::int64_t own = std::int64_t(block_index()) * (block_threads() / kWarp) + warp_index();
-  std::uint64_t scanned = 0, skipped = 0;
-  for (std::int64_t base = own; base < p.items.n_tiles; base += n_warps * kWarp) {
-    const std::int64_t t = base + n_warps * lane_index();
+GPUREC_DEVICE void for_each_needed_tile(const SearchParams& p, const GemvShared<Query>& shared, int first, int n, Work work) {
+  const int n_tiles = int(p.items.n_tiles), n_warps = grid_blocks() * (block_threads() / kWarp);
+  const int own = block_index() * (block_threads() / kWarp) + warp_index();
+  for (int base = own; base < n_tiles; base += n_warps * kWarp) {
+    const int t = base + n_warps * lane_index();
     bool needed = false;
-    if (t < p.items.n_tiles) {
-      const TileOfItems tile = tile_of<false>(p.items, t);
+    TileOfItems tile = {};
+    if (t < n_tiles) {
+      tile = tile_of<Query::kCodes>(p.items, t);
       for (int m = 0; m < n; ++m) needed = needed || needs(shared.queries[m], tile);
-      scanned += needed ? 1 : 0;
-      skipped += needed ? 0 : 1;
     }
-    for (std::uint32_t left = ballot(needed); left != 0; left &= left - 1) work(base + n_warps * lowest_bit(left));
-  }
-  for (int m = 0; m < n && p.counters != nullptr; ++m) {
-    count(p, first + m, kTilesScanned, scanned);
-    count(p, first + m, kTilesSkipped, skipped);
+    for (int m = 0; m < n && t < n_tiles && p.counters != nullptr; ++m) {
+      count(p, first + m, needed ? kTilesScanned : kTilesSkipped, 1);
+    }
+    for (std::uint32_t left = ballot(needed); left != 0; left &= left - 1) {
+      const int lane = lowest_bit(left);
+      TileOfItems known = {shfl(tile.smallest, lane), shfl(tile.largest, lane), 0.0f, 0.0f};
+      if constexpr (Query::kCodes) {
+        known.scale = shfl(tile.scale, lane);
+        known.error = shfl(tile.error, lane);
+      }
+      work(base + n_warps * lane, known);
+    }
   }
 }
 
 template <class Rows, int kQueries>
-GPUREC_DEVICE void scan_few(const SearchParams& p, const GemvShared<typename Rows::Query>& shared, std::int64_t first, int n) {
+GPUREC_DEVICE void scan_few(const SearchParams& p, const GemvShared<typename Rows::Query>& shared, int first, int n) {
   using Query = typename Rows::Query;
-  for_each_needed_tile(p, shared, first, n, [&](std::int64_t t) {
-    const TileOfItems tile = tile_of<Query::kCodes>(p.items, t);
+  for_each_needed_tile(p, shared, first, n, [&](int t, const TileOfItems& tile) {
     // Lane m knows what query m's sums have to get past.
     typename Query::Limit limit = {};
     if (lane_index() < kQueries) limit = shared.queries[lane_index()].limit(tile, p.items.euclidean != 0);
@@ -178,7 +182,7 @@ GPUREC_DEVICE void scan_few(const SearchParams& p, const GemvShared<typename Row
       multiply_pass<Rows, kQueries>(p.items, t, pass, shared.rows, sums);
       GPUREC_UNROLL
       for (int own = 0; own < Rows::kOwn; ++own) {
-        const std::int64_t position = (t << kTileBits) + Rows::item_of_lane(pass, own);
+        const std::int64_t position = (std::int64_t(t) << kTileBits) + Rows::item_of_lane(pass, own);
         std::uint32_t near = 0;
         GPUREC_UNROLL
         for (int m = 0; m < kQueries; ++m) {
@@ -254,7 +258,7 @@ template <class Rows, class FewerRows, bool kSample>
 GPUREC_DEVICE void gemv(const SearchParams& p) {
   SharedMemory memory;
   FinishShared finishing(memory);
-  const std::int64_t first = std::int64_t(block_index_y()) * kGemvQueries;
+  const int first = block_index_y() * kGemvQueries;
   const std::int64_t left = p.queries.n_queries - first;
   const int n = left < kGemvQueries ? int(left) : kGemvQueries;
   const GemvShared<typename Rows::Query> shared(Rows(), memory, p, first, n);

@@ -77,6 +77,7 @@ struct MmaShared {
   typename Scan::Query* queries;
   Limit* limits;   // two sets, of two tiles one after another: (kTiles, kQueries)
   float* starts;   // likewise: kItems
+  TileOfItems* tiles;  // of 32 steps
   std::uint32_t* needed;
   float* values;   // of a sample: (kQueries, kValuesStride), each tile one after another
 
@@ -87,6 +88,7 @@ struct MmaShared {
         queries(memory.take<typename Scan::Query>(S::kQueries)),
         limits(memory.take<Limit>(2 * S::kTiles * S::kQueries)),
         starts(memory.take<float>(2 * S::kItems)),
+        tiles(memory.take<TileOfItems>(kWarp * S::kTiles)),
         needed(memory.take<std::uint32_t>(1)),
         values(samples ? memory.take<float>(S::kTiles * S::kQueries * kValuesStride) : nullptr) {}
 };
@@ -94,12 +96,12 @@ struct MmaShared {
 // Enters what of a thread's sums came near. `limit(i)` is that of sum i.
 template <class Scan, class S, class Limit>
 GPUREC_DEVICE void enter_near(const SearchParams& p, const typename Scan::Products& products, Limit limit,
-                              const typename Scan::Query* queries, std::int64_t first_query, std::int64_t t) {
+                              const typename Scan::Query* queries, int first_query, int t,
+                              const TileOfItems& tile) {
   if (!Scan::any_near(products, limit)) return;
   std::uint64_t near = 0;
   GPUREC_UNROLL
   for (int i = 0; i < kSums; ++i) near |= std::uint64_t(Scan::is_near(products.sums[i], limit(i))) << i;
-  const TileOfItems tile = tile_of<Scan::Query::kCodes>(p.items, t);
   for (; near != 0; near &= near - 1) {
     const int i = lowest_bit(near);
     auto sum = products.sums[0];
@@ -107,7 +109,7 @@ GPUREC_DEVICE void enter_near(const SearchParams& p, const typename Scan::Produc
     for (int other = 1; other < kSums; ++other) sum = i == other ? products.sums[other] : sum;
     const int m = S::first_query() + Scan::Products::query_of(i);
     if (first_query + m >= p.queries.n_queries) continue;
-    enter(p, first_query + m, (t << kTileBits) + Scan::Products::item_of(i),
+    enter(p, first_query + m, (std::int64_t(t) << kTileBits) + Scan::Products::item_of(i),
           queries[m].scan_value(Scan::value(sum, limit(i)), tile));
   }
 }
@@ -145,9 +147,9 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
   SharedMemory memory;
   const MmaShared<Scan, S> shared(memory, kSample);
   const Items& items = p.items;
-  const std::int64_t first_query = std::int64_t(block_index_y()) * S::kQueries;
-  const std::int64_t n_tiles = kSample ? p.n_sampled : items.n_tiles;
-  const std::int64_t n_steps = (n_tiles + S::kTiles - 1) / S::kTiles - (GPUREC_PLANTED(cuda_tail_tile) ? n_tiles % S::kTiles : 0);
+  const int first_query = block_index_y() * S::kQueries;
+  const int n_tiles = int(kSample ? p.n_sampled : items.n_tiles);
+  const int n_steps = (n_tiles + S::kTiles - 1) / S::kTiles - (GPUREC_PLANTED(cuda_tail_tile) ? n_tiles % S::kTiles : 0);
   const auto tile_at = [&](std::int64_t i) { return kSample ? p.sample_first + i * p.sample_every : i; };
   const std::int64_t left = p.queries.n_queries - first_query;
   const int n_queries = left < S::kQueries ? int(left) : S::kQueries;
@@ -155,70 +157,83 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
   if (Scan::Query::kCodes && !kSample && block_index_y() == 0) give_up_queries_without_codes(p);
 
   // 32 steps at a time: which of them any of the queries needs.
-  std::uint64_t scanned = 0;
-  for (std::int64_t base = block_index(); base < n_steps; base += std::int64_t(grid_blocks()) * kWarp) {
+  for (int base = block_index(); base < n_steps; base += grid_blocks() * kWarp) {
     if (thread_index() == 0) *shared.needed = 0;
+    const int steps_left = (n_steps - base + grid_blocks() - 1) / grid_blocks();
+    const int n_here = steps_left < kWarp ? steps_left : kWarp;
+    for (int i = thread_index(); i < n_here * S::kTiles; i += S::kThreads) {
+      const int t = (base + grid_blocks() * (i / S::kTiles)) * S::kTiles + i % S::kTiles;
+      if (t < n_tiles) shared.tiles[i] = tile_of<Scan::Query::kCodes>(items, tile_at(t));
+    }
     sync_block();
     std::uint32_t needed = 0;
-    for (int i = thread_index(); i < S::kQueries * kWarp; i += S::kThreads) {
-      const std::int64_t step = base + std::int64_t(grid_blocks()) * (i / S::kQueries);
-      for (std::int64_t t = step * S::kTiles; t < (step + 1) * S::kTiles && t < n_tiles; ++t) {
-        if (step >= n_steps) break;
-        if (kSample || needs(shared.queries[i % S::kQueries], tile_of<false>(items, t))) needed |= 1u << (i / S::kQueries);
+    for (int i = thread_index(); i < S::kQueries * n_here; i += S::kThreads) {
+      const int bit = i / S::kQueries;
+      for (int n = 0; n < S::kTiles; ++n) {
+        if ((base + grid_blocks() * bit) * S::kTiles + n >= n_tiles) break;
+        const bool needs_it = kSample || needs(shared.queries[i % S::kQueries], shared.tiles[bit * S::kTiles + n]);
+        needed |= std::uint32_t(needs_it) << bit;
       }
     }
     if (needed != 0) atomic_or(shared.needed, needed);
     sync_block();
-    const std::uint32_t steps = *shared.needed;
-    if (thread_index() == 0) scanned += std::uint64_t(popcount(steps));
+    if (p.counters != nullptr && !kSample && thread_index() < S::kQueries && thread_index() < n_queries) {
+      const int n_needed = popcount(*shared.needed);
+      count(p, first_query + thread_index(), kTilesScanned, std::uint64_t(n_needed * S::kTiles));
+      count(p, first_query + thread_index(), kTilesSkipped, std::uint64_t((n_here - n_needed) * S::kTiles));
+    }
 
-    int parity = 0;  // of the steps, for what they leave in shared memory
-    const auto step_of = [&](std::int64_t bit) { return base + std::int64_t(grid_blocks()) * bit; };
-    const auto following = [&](std::int64_t bit) {
-      const std::uint32_t above = bit == kWarp - 1 ? 0u : steps & (~0u << (bit + 1));
-      return std::int64_t(lowest_bit(above));
+    // Steps leave limits and starts in two places in turn.
+    const auto parity_of = [&](int bit) { return popcount(*shared.needed & ((1u << bit) - 1u)) % 2; };
+    const auto step_of = [&](int bit) { return base + grid_blocks() * bit; };
+    const auto following = [&](int bit) {
+      return lowest_bit(bit == kWarp - 1 ? 0u : *shared.needed & (~0u << (bit + 1)));
     };
-    const auto source = [&](std::int64_t bit, int row) -> const unsigned char* {
+    const auto source = [&](int bit, int row) -> const unsigned char* {
       if (row < S::kQueries) return static_cast<const unsigned char*>(Scan::query(p, first_query + row));
-      const std::int64_t i = step_of(bit) * S::kTiles + (row - S::kQueries) / kTile;
+      const int i = step_of(bit) * S::kTiles + (row - S::kQueries) / kTile;
       if (i >= n_tiles) return nullptr;
       return static_cast<const unsigned char*>(Scan::item(items, (tile_at(i) << kTileBits) + (row - S::kQueries) % kTile));
     };
-    const auto begin = [&](std::int64_t bit) {
-      parity ^= 1;
+    const auto begin = [&](int bit) {
+      const int parity = parity_of(bit);
       for (int i = thread_index(); i < S::kTiles * S::kQueries && !kSample; i += S::kThreads) {
-        const std::int64_t t = step_of(bit) * S::kTiles + i / S::kQueries;
-        const TileOfItems tile = tile_of<Scan::Query::kCodes>(items, t < n_tiles ? t : n_tiles - 1);
+        const int t = step_of(bit) * S::kTiles + i / S::kQueries;
+        const TileOfItems& tile = shared.tiles[bit * S::kTiles + i / S::kQueries];
         const typename Scan::Query& query = shared.queries[i % S::kQueries];
         shared.limits[parity * S::kTiles * S::kQueries + i] =
             t < n_tiles ? query.limit(tile, items.euclidean != 0) : Scan::Query::never();
       }
       for (int i = thread_index(); i < S::kItems && !Scan::Query::kCodes && items.euclidean != 0; i += S::kThreads) {
-        const std::int64_t tile = step_of(bit) * S::kTiles + i / kTile;
+        const int tile = step_of(bit) * S::kTiles + i / kTile;
         const float norm = tile < n_tiles ? ld_readonly(items.norms + (tile_at(tile) << kTileBits) + i % kTile) : 0.0f;
         shared.starts[parity * S::kItems + i] = scan_start_of_norm(norm);
       }
     };
-    const auto limit = [&](int i) -> Limit {
-      const int m = S::first_query() + Products::query_of(i);
-      return kSample ? Limit(0) : shared.limits[(parity * S::kTiles + S::tile()) * S::kQueries + m];
+    const auto limits_of = [&](int bit) {
+      const Limit* const limits = shared.limits + (parity_of(bit) * S::kTiles + S::tile()) * S::kQueries;
+      return [=](int i) { return kSample ? Limit(0) : limits[S::first_query() + Products::query_of(i)]; };
     };
-    const auto start = [&](std::int64_t, Products& products) {
+    const auto start = [&](int bit, Products& products) {
+      const auto limit = limits_of(bit);
+      const float* const starts = shared.starts + parity_of(bit) * S::kItems + S::tile() * kWarpItems;
       GPUREC_UNROLL
       for (int i = 0; i < kSums; ++i) {
         const bool shifted = !Scan::Query::kCodes && items.euclidean != 0;
-        const int item = S::tile() * kWarpItems + Products::item_of(i);
-        products.sums[i] = Scan::start(limit(i), shifted ? shared.starts[parity * S::kItems + item] : 0.0f);
+        products.sums[i] = Scan::start(limit(i), shifted ? starts[Products::item_of(i)] : 0.0f);
       }
     };
-    const auto end = [&](std::int64_t bit, Products& products) {
-      const std::int64_t i = step_of(bit) * S::kTiles + S::tile();
+    const auto end = [&](int bit, Products& products) {
+      const int i = step_of(bit) * S::kTiles + S::tile();
       if constexpr (!kSample) {
-        if (i < n_tiles) enter_near<Scan, S>(p, products, limit, shared.queries, first_query, i);
+        if (i < n_tiles) {
+          const TileOfItems& tile = shared.tiles[bit * S::kTiles + S::tile()];
+          enter_near<Scan, S>(p, products, limits_of(bit), shared.queries, first_query, i, tile);
+        }
         return;
       } else {
         float* const values = shared.values + S::tile() * S::kQueries * MmaShared<Scan, S>::kValuesStride;
-        const TileOfItems tile = tile_of<Scan::Query::kCodes>(items, tile_at(i < n_tiles ? i : n_tiles - 1));
+        const TileOfItems tile = shared.tiles[bit * S::kTiles + S::tile()];  // of no use where there is none
         sync_warp();
         GPUREC_UNROLL
         for (int e = 0; e < kSums; ++e) {
@@ -233,14 +248,7 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
         }
       }
     };
-    multiply_tiles<S, Products>(shared.stages, Scan::bytes(items), std::int64_t(lowest_bit(steps)), following, source, begin,
-                                start, end);
-  }
-  if (p.counters == nullptr || kSample || thread_index() != 0) return;
-  const std::int64_t own_steps = n_steps > block_index() ? (n_steps - block_index() + grid_blocks() - 1) / grid_blocks() : 0;
-  for (int m = 0; m < n_queries; ++m) {
-    count(p, first_query + m, kTilesScanned, scanned * S::kTiles);
-    count(p, first_query + m, kTilesSkipped, (std::uint64_t(own_steps) - scanned) * S::kTiles);
+    multiply_tiles<S, Products>(shared.stages, int(Scan::bytes(items)), lowest_bit(*shared.needed), following, source, begin, start, end);
   }
 }
 

@@ -39,29 +39,26 @@ GPUREC_KERNEL(score_tile, ScoreParams, 128, 3) {
   float* const a_squares = memory.take<float>(S::kQueries);
   float* const b_squares = memory.take<float>(S::kItems);
   const std::int64_t first_a = std::int64_t(block_index_y()) * S::kQueries;
-  const std::int64_t n_steps = (p.n_b + S::kItems - 1) / S::kItems;
-  const std::int64_t n_bytes = (p.a_stride < p.b_stride ? p.a_stride : p.b_stride) * 4;
+  const int n_steps = int((p.n_b + S::kItems - 1) / S::kItems);
+  const int n_bytes = int(p.a_stride < p.b_stride ? p.a_stride : p.b_stride) * 4;
   const bool euclidean = p.euclidean != 0;
   for (int m = thread_index(); m < S::kQueries && euclidean; m += S::kThreads) {
     a_squares[m] = first_a + m < p.n_a ? trusted_square(p.a_squares[first_a + m]) : 0.0f;
   }
-  const auto following = [&](std::int64_t step) {
-    const std::int64_t next = step + grid_blocks();
-    return next < n_steps ? next : std::int64_t(-1);
-  };
-  const auto source = [&](std::int64_t step, int row) -> const unsigned char* {
-    const std::int64_t i = row < S::kQueries ? first_a + row : step * S::kItems + row - S::kQueries;
+  const auto following = [&](int step) { return step + grid_blocks() < n_steps ? step + grid_blocks() : -1; };
+  const auto source = [&](int step, int row) -> const unsigned char* {
+    const std::int64_t i = row < S::kQueries ? first_a + row : std::int64_t(step) * S::kItems + row - S::kQueries;
     const float* const x = row < S::kQueries ? (i < p.n_a ? p.a + i * p.a_stride : nullptr)
                                              : (i < p.n_b ? p.b + i * p.b_stride : nullptr);
     return reinterpret_cast<const unsigned char*>(x);
   };
-  const auto start = [&](std::int64_t, Products& products) {
+  const auto start = [&](int, Products& products) {
     GPUREC_UNROLL
     for (int i = 0; i < kSums; ++i) products.sums[i] = 0.0f;
   };
-  const auto begin = [](std::int64_t) {};
-  const auto end = [&](std::int64_t step, Products& products) {
-    const std::int64_t first_b = step * S::kItems;
+  const auto begin = [](int) {};
+  const auto end = [&](int step, Products& products) {
+    const std::int64_t first_b = std::int64_t(step) * S::kItems;
     if (euclidean) {
       sync_block();  // the squares of the step before are no longer read
       for (int n = thread_index(); n < S::kItems; n += S::kThreads) {
@@ -89,8 +86,7 @@ GPUREC_KERNEL(score_tile, ScoreParams, 128, 3) {
     }
     if (euclidean) score_closely<S, Products>(p, close, first_a, first_b);
   };
-  const std::int64_t first = block_index() < n_steps ? std::int64_t(block_index()) : std::int64_t(-1);
-  multiply_tiles<S, Products>(stages, n_bytes, first, following, source, begin, start, end);
+  multiply_tiles<S, Products>(stages, n_bytes, block_index() < n_steps ? block_index() : -1, following, source, begin, start, end);
 }
 
 // Kernel score_pairs: canonical scores of row i of a with row i of b, which are prepared -> out (n_a).

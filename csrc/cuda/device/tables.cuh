@@ -88,7 +88,7 @@ GPUREC_KERNEL(tile_norms, TableParams, 256) {
 // rows (n_tiles * 64, row_stride) -> codes (n_tiles * 64, code_stride) zero past d, scales, errors (n_tiles).
 // Launch: any grid, blocks of whole warps, a block a tile in turn; shared memory: 2 floats for each warp.
 // Bytes: 4 d read three times (cache) and code_stride written an item. Not measured.
-GPUREC_KERNEL(quantise_tiles, TableParams, 256) {
+GPUREC_KERNEL(quantise_tiles, TableParams, 256, 4) {
   SharedMemory shared;
   const int n_warps = block_threads() / kWarp;
   float* const of_warps = shared.take<float>(n_warps);

@@ -110,15 +110,13 @@ def select(backend: str | Backend | None = None, *, on_device: bool = False) -> 
     if chosen is None:
         chosen = os.environ.get("GPUREC_BACKEND") or None
     if chosen is None:
-        return _follow_the_data(_OF_DEVICE_ARRAYS if on_device else _OF_HOST_ARRAYS)
+        # One that takes no arrays on a device says so, when it is given some.
+        return _follow_the_data((*_OF_DEVICE_ARRAYS, *_OF_HOST_ARRAYS) if on_device else _OF_HOST_ARRAYS)
     return get(chosen) if isinstance(chosen, str) else chosen
 
 
 def _follow_the_data(names: tuple[str, ...]) -> Backend:
-    for name in names:
-        if _missing(name) is None:
-            return get(name)
-    raise BackendUnavailableError("; ".join(str(_missing(name)) for name in names))
+    return next(get(name) for name in names if _missing(name) is None)
 
 
 @contextmanager

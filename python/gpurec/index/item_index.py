@@ -12,7 +12,7 @@ import numpy as np
 from ..backends import Backend, select, strict_floats
 from ..device_arrays import is_on_device
 from ..ops.arguments import as_matrix, as_metric, as_precision, as_pruning, as_rows
-from ..ops.on_device import host_matrix
+from ..ops.on_device import device_backend, host_matrix
 from ..types import IdMap
 from .arguments import as_boost
 from .changes import IndexChanges
@@ -96,15 +96,16 @@ class ItemIndex(IndexChanges, IndexSearches):
         if on_invalid not in ("raise", "drop"):
             raise ValueError(f"[ItemIndex] expected on_invalid of 'raise' or 'drop', got {on_invalid!r}")
         metric = as_metric(metric, "ItemIndex")
-        on_device = is_on_device(items)
-        items = host_matrix(items, "items", "ItemIndex")
+        chosen = select(backend, on_device=is_on_device(items))
+        if is_on_device(items):
+            device_backend(chosen, items, "ItemIndex")
+            items = host_matrix(items, "items", "ItemIndex")
         rows = as_matrix(items, "items", "ItemIndex", finite=on_invalid != "drop")
         if ids is not None:
             ids = ids.copy() if isinstance(ids, IdMap) else IdMap(ids)
             if len(ids) != len(rows):
                 raise ValueError(f"[ItemIndex] expected {len(rows)} ids, one an item, got {len(ids)}")
         boosts = None if boost is None else as_boost(boost, len(rows), metric, "ItemIndex")
-        chosen = select(backend, on_device=on_device)
         active = np.isfinite(rows).all(axis=1)
         precision, pruning = as_precision(precision, "ItemIndex"), as_pruning(pruning, "ItemIndex")
         nothing = rows[:0] if boosts is None else with_column(rows[:0], 0.0)

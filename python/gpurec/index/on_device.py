@@ -16,10 +16,11 @@ def search_on_device(
     now: IndexVersion, queries: Any, k: int, *, exclude: Any = None, allow: Any = None, deny: Any = None
 ) -> TopK:
     """Best k items of each query; a hint would be of no use there."""
+    backend = device_backend(now.backend, queries, "search")
     k = as_k(k, "search")
     check_result_size(int(queries.shape[0]) if len(queries.shape) > 1 else 1, k, "search")
     return top_k_on_device(
-        device_backend(now.backend, queries, "search"),
+        backend,
         now.index,
         now.n_rows,
         queries,

@@ -70,10 +70,10 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
 
 
 def _of_device(scores: Any, k: int, backend: str | Backend | None) -> TopK:
+    chosen = device_backend(select(backend, on_device=True), scores, "top_k")
     kind = str(scores.dtype).rpartition(".")[2]
     if kind not in ("float32", "float16", "bfloat16"):
         raise TypeError(f"[top_k] expected scores of float32 or float16, got {kind}; round them yourself")
-    chosen = device_backend(select(backend, on_device=True), scores, "top_k")
     matrix = plain_matrix(scores, "scores", "top_k")
     check_result_size(matrix.shape[0], k, "top_k")
     return TopK(*chosen.top_k_on_device(matrix, k, "top_k"))

@@ -32,8 +32,7 @@ class Launcher:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.device = runtime, runtime.device
         self.memory = Memory(self.device)
-        self._threads: dict[str, int] = {}
-        self._blocks: dict[tuple[str, int], int] = {}
+        self._fitting: dict[tuple[str, int], tuple[int, int]] = {}
         with device_errors():
             self.stream = self.device.create_stream()
 
@@ -46,7 +45,7 @@ class Launcher:
     def launch(
         self,
         kernel: str,
-        params: Structure,
+        params: Structure | bytes,
         *,
         blocks: int | None = None,
         y: int = 1,
@@ -58,27 +57,28 @@ class Launcher:
         `blocks` is how many would find something to do, None for very many: no more are launched than fill
         the device a few times over, and kernels take what there is to do in turn.
         """
-        with device_errors():
-            threads = self._threads.get(kernel)
-            if threads is None:
-                threads = self._threads[kernel] = self.device.attributes(kernel)["max_threads"]
-            most = self._most_blocks(kernel, threads, shared)
-            x = most if blocks is None else max(1, min(blocks, most))
-            grid = (x, max(1, min(y, _MOST_BLOCKS_Y)), 1)
-            where = self.stream if stream is None else stream
-            self.device.launch(kernel, grid, threads, shared, where, bytes(params))
+        threads, most = self._fitting.get((kernel, shared)) or self._fit(kernel, shared)
+        x = most if blocks is None or blocks > most else blocks or 1
+        grid = (x, max(1, min(y, _MOST_BLOCKS_Y)), 1)
+        where = self.stream if stream is None else stream
+        packed = params if isinstance(params, bytes) else bytes(params)
+        try:  # not `device_errors`, which takes as long as a launch
+            self.device.launch(kernel, grid, threads, shared, where, packed)
+        except DeviceError:
+            raise
+        except RuntimeError as error:
+            raise DeviceError(f"[cuda] {error}") from error
 
-    def _most_blocks(self, kernel: str, threads: int, shared: int) -> int:
-        known = self._blocks.get((kernel, shared))
-        if known is None:
+    def _fit(self, kernel: str, shared: int) -> tuple[int, int]:
+        """Threads of a kernel's blocks, and how many of them are launched at most."""
+        with device_errors():
+            threads = self.device.attributes(kernel)["max_threads"]
             resident = self.device.resident_blocks(kernel, threads, shared)
-            if resident < 1:
-                raise DeviceError(
-                    f"[cuda] {kernel} with {shared} bytes of shared memory fits no multiprocessor"
-                )
-            known = _WAVES * resident * self.properties["n_multiprocessors"]
-            self._blocks[kernel, shared] = known
-        return known
+        if resident < 1:
+            raise DeviceError(f"[cuda] {kernel} with {shared} bytes of shared memory fits nowhere")
+        found = threads, _WAVES * resident * self.properties["n_multiprocessors"]
+        self._fitting[kernel, shared] = found
+        return found
 
     def write(self, address: int, array: np.ndarray, stream: int | None = None) -> None:
         """Copy a host array in C order to the device; it must stay until the stream has been waited for."""

@@ -105,10 +105,15 @@ class Memory:
         if not self._discarded:
             return
         with self._lock, device_errors():
-            while self._discarded:
-                address, pinned = self._discarded[0]
-                (self.device.free_host if pinned else self.device.free)(address)
-                self._discarded.popleft()
+            # Freeing device memory waits for kernels; memory of the host that they read is freed after it.
+            for wanted in (False, True):
+                for _ in range(len(self._discarded)):
+                    address, pinned = self._discarded[0]
+                    if pinned == wanted:
+                        (self.device.free_host if pinned else self.device.free)(address)
+                        self._discarded.popleft()
+                    else:
+                        self._discarded.rotate(-1)
 
     def _too_little(self, n_bytes: int, what: str, pinned: bool) -> DeviceError:
         if pinned:

@@ -180,23 +180,26 @@ def enqueue_search(
     """Launch all kernels of a search; `at` has the addresses of `planning.workspace_sizes` and of filters."""
     m = plan.n_queries
     params = _params(table, plan, inputs, at)
+    fused, packed = bool(params.fused), bytes(params)
     raw = [sets for sets in (*inputs.deny, inputs.allow) if sets is not None and sets.raw]
     if inputs.mask:
         _launch_permit(launcher, table, inputs.mask, at["permits"], stream)
     if inputs.count:
         launcher.fill(at["counters"], 0, m * 16 * 8, stream)
-    launcher.launch("prepare_queries", params, blocks=-(-m // 8), stream=stream)
+    launcher.launch("prepare_queries", packed, blocks=-(-m // 8), stream=stream)
     if raw:
-        launcher.launch("check_sets", params, blocks=-(-m // 8), stream=stream)
+        launcher.launch("check_sets", packed, blocks=-(-m // 8), stream=stream)
     if inputs.allow is None:  # else the exact path answers all
-        _launch_scan(launcher, table, plan, params, stream)
-    if not params.fused:
-        launcher.launch("finish", params, blocks=m, shared=FINISH_BYTES, stream=stream)
-    launcher.launch("exact_units", params, blocks=plan.n_units * m, shared=FINISH_BYTES, stream=stream)
-    launcher.launch("merge_units", params, blocks=m, shared=FINISH_BYTES, stream=stream)
+        _launch_scan(launcher, table, plan, packed, fused, stream)
+    if not fused:
+        launcher.launch("finish", packed, blocks=m, shared=FINISH_BYTES, stream=stream)
+    launcher.launch("exact_units", packed, blocks=plan.n_units * m, shared=FINISH_BYTES, stream=stream)
+    launcher.launch("merge_units", packed, blocks=m, shared=FINISH_BYTES, stream=stream)
 
 
-def _launch_scan(launcher: Launcher, table: Table, plan: Plan, params: SearchParams, stream: int) -> None:
+def _launch_scan(
+    launcher: Launcher, table: Table, plan: Plan, packed: bytes, fused: bool, stream: int
+) -> None:
     m, sample, suffix = plan.n_queries, plan.sample, "i8" if plan.with_codes else "f32"
     if m <= _QUERIES_OF_GEMV and _gemv_bytes(table, plan) <= _MOST_GEMV_BYTES:
         kernels, tiles_of_block = (f"sample_gemv_{suffix}", f"scan_gemv_{suffix}"), 8
@@ -209,11 +212,11 @@ def _launch_scan(launcher: Launcher, table: Table, plan: Plan, params: SearchPar
         shared = of_sample, _mma_bytes(queries, plan.with_codes)
     if sample is not None:
         blocks = -(-sample.n_sampled // tiles_of_block)
-        launcher.launch(kernels[0], params, blocks=blocks, y=ys[0], shared=shared[0], stream=stream)
-        if not params.fused:
-            launcher.launch("find_threshold", params, blocks=m, shared=FINISH_BYTES, stream=stream)
+        launcher.launch(kernels[0], packed, blocks=blocks, y=ys[0], shared=shared[0], stream=stream)
+        if not fused:
+            launcher.launch("find_threshold", packed, blocks=m, shared=FINISH_BYTES, stream=stream)
     blocks = -(-table.n_tiles // tiles_of_block)
-    launcher.launch(kernels[1], params, blocks=blocks, y=ys[1], shared=shared[1], stream=stream)
+    launcher.launch(kernels[1], packed, blocks=blocks, y=ys[1], shared=shared[1], stream=stream)
 
 
 def _gemv_bytes(table: Table, plan: Plan) -> int:
@@ -222,8 +225,8 @@ def _gemv_bytes(table: Table, plan: Plan) -> int:
 
 
 def _mma_bytes(queries: int, with_codes: bool) -> int:
-    stages, starts, needed = 3 * (queries + 128) * 64, 2 * 128 * 4, 16
-    return stages + queries * (_KNOWN_OF_QUERY[with_codes] + 2 * 2 * 4) + starts + needed
+    stages, starts, tiles, needed = 3 * (queries + 128) * 64, 2 * 128 * 4, 64 * 16, 16
+    return stages + queries * (_KNOWN_OF_QUERY[with_codes] + 2 * 2 * 4) + starts + tiles + needed
 
 
 def _launch_permit(launcher: Launcher, table: Table, mask: int, permits: int, stream: int) -> None:

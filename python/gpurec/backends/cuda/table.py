@@ -275,12 +275,16 @@ def _write_items(
         padded = np.zeros((n_tiles * TILE_ITEMS, storage.row_stride), np.float32)
         padded[: len(chosen), :d] = items[chosen]
         params = storage.params(first_tile + tiles.start, n_tiles)
-        launcher.write(params.rows, padded)
-        scratch = launcher.memory.take(padded.shape[0] * 12, "squares of items")
-        params.source, params.source_stride = params.rows, storage.row_stride
+        offsets, total = layout(
+            {"source": padded.nbytes, "squares": len(padded) * 8, "status": len(padded) * 4}
+        )
+        scratch = launcher.memory.take(total, "items on their way")
+        launcher.write(scratch.address, padded)
+        params.source, params.source_stride = scratch.address, storage.row_stride
         params.n, params.metric = len(chosen), METRIC_NUMBERS[metric]
-        params.squares, params.status = scratch.address, scratch.address + padded.shape[0] * 8
+        params.squares, params.status = (scratch.address + offsets[name] for name in ("squares", "status"))
         launcher.launch("prepare_items", params)
+        params.source = params.rows
         launcher.launch("gather_rows", params)  # each to its own place: norms, and zeros past the last
         row_of = np.full(padded.shape[0], NO_ROW, np.uint32)
         row_of[: len(chosen)] = 0  # which one does not matter to a tile

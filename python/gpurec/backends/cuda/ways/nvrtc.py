@@ -12,6 +12,7 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +157,9 @@ def compiled(nvrtc: Nvrtc, architecture: int) -> list[bytes]:
         target = f"compute_{max(older)}"
     options = [*_OPTIONS, f"--gpu-architecture={target}", f"-I{folder}", f"-I{folder / 'include'}"]
     about = [*_OPTIONS, target, *map(str, nvrtc.version), _digest(folder)]
-    return [_compiled(nvrtc, source, options, about) for source in sorted(folder.glob("cuda/*.cu"))]
+    sources = sorted(folder.glob("cuda/*.cu"))
+    with ThreadPoolExecutor(max_workers=max(1, min(8, len(sources)))) as threads:
+        return list(threads.map(lambda source: _compiled(nvrtc, source, options, about), sources))
 
 
 def _compiled(nvrtc: Nvrtc, source: Path, options: list[str], about: list[str]) -> bytes:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-HEADER = Path(__file__).parents[2] / "csrc" / "cuda" / "device" / "params.hpp"
+HEADER = Path(__file__).parents[3] / "csrc" / "cuda" / "device" / "params.hpp"
 
 
 def _read(text: str) -> dict[str, Any]:

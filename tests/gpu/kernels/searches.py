@@ -9,7 +9,7 @@ import numpy as np
 
 from gpurec.backends.reference import best_rows, canonical_scores, prepare_rows
 
-from .devices import OpenDevice
+from ..devices import OpenDevice
 from .structs import COUNTERS, METRICS, N_COUNTERS, NO_ROW, STRUCTS, TILE
 
 SELECTION = 1088
@@ -200,7 +200,7 @@ class Search:
             row = 4 * items.row_stride if arithmetic == "f32" else up(items.d, 16)
             return FINISH + 8 * row + 8 * QUERY[arithmetic] + 16
         n = self.tile_queries(scan)
-        return 3 * (n + 128) * 64 + n * QUERY[arithmetic] + 2 * 2 * n * 4 + 2 * 128 * 4 + 16
+        return 3 * (n + 128) * 64 + n * QUERY[arithmetic] + 2 * 2 * n * 4 + 2 * 128 * 4 + 64 * 16 + 16
 
     @staticmethod
     def tile_queries(scan: str) -> int:

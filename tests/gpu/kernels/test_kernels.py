@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gpurec._native import cpu
 from gpurec.backends.reference import best_rows, canonical_scores, prepare_rows, sum_lanes
 
-from .devices import OpenDevice, open_device
+from ..devices import OpenDevice, open_device
+from ..planted_kernels import DEFECTS, defects_in_sources
 from .searches import EXACT, FINISH, Search, launch, make_table, up
 from .structs import METRICS, NO_ROW, STRUCTS
 from .test_searches import KINDS, SCANS, rows_of
@@ -252,3 +255,10 @@ def test_answers_of_parts_are_merged(k: int) -> None:
             want = best_rows(scores[:, i][keep], rows[:, i][keep], k)
             np.testing.assert_array_equal(s.get(p.out_rows)[i], want[0])
             np.testing.assert_array_equal(s.get(p.out_scores)[i], want[1])
+
+
+def test_every_planted_defect_has_a_test_that_finds_it() -> None:
+    assert defects_in_sources() == set(DEFECTS)
+    tests = {test.split("::")[1] for _, test in DEFECTS.values()}
+    sources = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert {name for name in tests if f"def {name}(" not in sources} == set()

@@ -1,11 +1,11 @@
-"""Searches by kernels, each scan with its sample, its finish and the exact path: bit for bit what the contract says."""
+"""Searches by kernels, each scan with its sample and the exact path: bit for bit what the contract says."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from .devices import OpenDevice, open_device
+from ..devices import OpenDevice, open_device
 from .searches import Filters, Search, assert_right, expected, make_table
 
 NAME = "_cuda_emulated"
@@ -47,6 +47,19 @@ def search_of(
     sample = (int(rng.integers(1, 4)), int(rng.choice([1, 8, 64])), int(rng.integers(1, 9)))
     options = {"k": int(rng.choice([1, 3, 10, 70])), "sample": sample} | options
     return Search(table, queries, scan=scan, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scan", SCANS)
+def test_plain(scan: str) -> None:
+    """An odd number of tiles, and lists that hold everything: the exact path is not asked."""
+    rng = np.random.default_rng(8)
+    for seed in range(3):
+        with open_device(NAME, seed=seed) as s:
+            table = make_table(s, rows_of("normal", 440, 16, rng), "cosine")
+            search = Search(table, rows_of("normal", n_queries_of(scan, rng), 16, rng), 70, scan)
+            assert_right(search)
+            assert search.counted()["exact_queries"] == 0
+            assert not search.status().any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
