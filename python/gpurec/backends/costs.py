@@ -270,10 +270,9 @@ def measured_costs(isa: str) -> Machine:
     # The plain forms of the bfloat16 arithmetic and of 4-bit codes are there for tests alone.
     bf16 = ["bf16"] if native.has_bf16(isa) and isa != "serial" else []
     int4 = [] if isa in _PLAIN_IN_INT4 else ["int4"]
-    per_byte = (_seconds_per_byte(n_threads) for n_threads in (1, config.n_threads()))
-    return Machine(
-        {name: costs(name) for name in ("int8", "fp32", *bf16, *int4)}, *per_byte, _last_cache_bytes()
-    )
+    alone, together = (_seconds_per_byte(n_threads) for n_threads in (1, config.n_threads()))
+    found = {name: costs(name) for name in ("int8", "fp32", *bf16, *int4)}
+    return Machine(found, alone, together, _last_cache_bytes())
 
 
 def _seconds_per_byte(n_threads: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .base import Pruning
@@ -26,8 +28,8 @@ def native_names(pruning: Pruning) -> list[str]:
     return ["head", "norms", "steep"] if pruning == "auto" else list(pruning)
 
 
-def leading_tensors(names: list[str], tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, ...] | None:
-    """What a saved index kept of its leading directions, where it is wanted."""
+def leading_tensors(names: list[str], tensors: dict[str, np.ndarray]) -> Any:
+    """What a saved index kept of its leading directions, in the order of `_LEADING`; None if not wanted."""
     wanted = "directions" in names or "steep" in names
     return tuple(tensors[name] for name in _LEADING) if wanted and "directions" in tensors else None
 

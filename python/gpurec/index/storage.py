@@ -87,8 +87,9 @@ def read_index(
         width = tensors["items" if "items" in tensors else "panels"].shape[1:2]
         if not width or width[0] <= boosted:
             raise ValueError("its items have no components")
-        how = {"precision": precision, "pruning": pruning}
-        index = backend.index_of_tensors(tensors, scanned_metric(metric), n_rows, **how)
+        index = backend.index_of_tensors(
+            tensors, scanned_metric(metric), n_rows, precision=precision, pruning=pruning
+        )
         encoding = meta.get("ids", {})
         if not isinstance(encoding, dict):
             raise ValueError("ids without an encoding")
