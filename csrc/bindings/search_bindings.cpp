@@ -23,7 +23,8 @@ namespace {
 using Table = std::shared_ptr<const cpu::ItemTable>;
 
 constexpr std::pair<const char*, Precision> kPrecisions[] = {
-    {"fp32", Precision::fp32}, {"int8", Precision::int8}, {"bf16", Precision::bf16}, {"int4", Precision::int4}};
+    {"fp32", Precision::fp32}, {"int8", Precision::int8}, {"bf16", Precision::bf16}, {"int4", Precision::int4},
+    {"leading", Precision::leading}};
 
 const char* name_of(Precision precision) { return kPrecisions[std::size_t(precision)].first; }
 
@@ -44,6 +45,7 @@ py::dict report_of(const SearchReport& report) {
   const std::pair<const char*, std::int64_t SearchStats::*> names[] = {
       {"tiles_scanned", &SearchStats::tiles_scanned},
       {"tiles_skipped", &SearchStats::tiles_skipped},
+      {"leading_tiles", &SearchStats::leading_tiles},
       {"items_scanned", &SearchStats::items_scanned},
       {"candidates", &SearchStats::candidates},
       {"compressions", &SearchStats::compressions},

@@ -68,6 +68,14 @@ Array<T> array_of(const std::vector<T>& values, int n) {
   return out;
 }
 
+// (codes, scale, length, error, sum) of the kernel.
+py::tuple quantise_query(const Array<float>& query, const std::string& isa) {
+  const std::int64_t d = query.size();
+  Array<std::int8_t> codes((d + 2 * kGroup - 1) / (2 * kGroup) * (2 * kGroup));
+  const QueryCodes found = cpu::kernels(isa).quantise_query(query.data(), d, codes.mutable_data());
+  return py::make_tuple(codes, found.scale, found.length, found.error, found.sum);
+}
+
 // (near, hits, sums) of the kernel.
 py::tuple scan_tile_i8(const Array<std::int8_t>& queries, const Array<std::int32_t>& start,
                        const Array<std::uint8_t>& codes, bool ask, const std::string& isa) {
@@ -196,6 +204,7 @@ void register_tests_i8(py::module_& m) {
   m.def("scan_tile_i4", &scan_tile_i4);
   m.def("weight_of_share", &weight_of_share);
   m.def("half_byte_codes", &half_byte_codes);
+  m.def("quantise_query", &quantise_query);
 }
 
 }  // namespace gpurec::bindings

@@ -41,29 +41,30 @@ bool has_neon() { return true; }
 
 }  // namespace
 
-// An ISA is made of the float32 kernels of one, the int8 and 4-bit tiles of others with start values and scores for them,
-// and a bfloat16 tile or none.
-#define GPUREC_KERNELS(isa, f32, i8, i4, starts, bf16)                                                             \
+// An ISA is made of the float32 kernels of one, the int8 and 4-bit tiles of others with start values, scores and codes of
+// queries for them, and a bfloat16 tile or none.
+#define GPUREC_KERNELS(isa, f32, i8, i4, starts, codes, bf16)                                                             \
   {#isa, has_##isa, scan_tile_f32_##f32, multiply_tile_f32_##f32, distance_tile_f32_##f32, scan_rows_f32_##f32,    \
    dot64_##f32, neg_squared_distance64_##f32, dot_scores_##f32, neg_squared_distance_scores_##f32,                 \
+   widen_rows_##f32, append_dots_##f32, append_neg_squared_distances_##f32,                                         \
    unpack_panel_##f32, pack_panel_##f32, find_above_##f32, near_kth_largest_##f32, keep_above_##f32,               \
    append_hits_##f32, range_of_keys_##f32, find_tie_##f32, scan_tile_i8_##i8, scan_tile_i4_##i4,                   \
-   start_values_i8_##starts, scores_of_sums_##starts, scan_tile_bf16_##bf16, round_tile_bf16_##bf16}
+   start_values_i8_##starts, scores_of_sums_##starts, quantise_query_##codes, scan_tile_bf16_##bf16, round_tile_bf16_##bf16}
 
 const std::vector<Kernels>& all_kernels() {
   // Float32 kernels for NEON go beside the others, scan/neon.cpp, multiply/neon.cpp and so on; a compiler makes much of
   // the serial ones there.
   static const std::vector<Kernels> table = {
 #if defined(__x86_64__) || defined(_M_X64)
-      GPUREC_KERNELS(avx512bf16, avx512, avx512vnni, avx512vnni, avx512, avx512bf16),
-      GPUREC_KERNELS(avx512vnni, avx512, avx512vnni, avx512vnni, avx512, none),
-      GPUREC_KERNELS(avx512, avx512, avx2, avx2, avx512, none),
-      GPUREC_KERNELS(avxvnni, avx2, avxvnni, avx2, avx2, none),
-      GPUREC_KERNELS(avx2, avx2, avx2, avx2, avx2, none),
+      GPUREC_KERNELS(avx512bf16, avx512, avx512vnni, avx512vnni, avx512, avx512, avx512bf16),
+      GPUREC_KERNELS(avx512vnni, avx512, avx512vnni, avx512vnni, avx512, avx512, none),
+      GPUREC_KERNELS(avx512, avx512, avx2, avx2, avx512, avx512, none),
+      GPUREC_KERNELS(avxvnni, avx2, avxvnni, avx2, avx2, serial, none),
+      GPUREC_KERNELS(avx2, avx2, avx2, avx2, avx2, serial, none),
 #elif defined(__aarch64__)
-      GPUREC_KERNELS(neon, serial, neon, serial, neon, none),
+      GPUREC_KERNELS(neon, serial, neon, serial, neon, serial, none),
 #endif
-      GPUREC_KERNELS(serial, serial, serial, serial, serial, serial),
+      GPUREC_KERNELS(serial, serial, serial, serial, serial, serial, serial),
   };
   return table;
 }

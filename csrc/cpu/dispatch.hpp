@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "gpurec/codes.hpp"
 #include "gpurec/multiply.hpp"
 #include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
@@ -25,6 +26,9 @@ struct Kernels {
   CanonicalSum neg_squared_distance64;
   CanonicalScores dot_scores;
   CanonicalScores neg_squared_distance_scores;
+  WidenRows widen_rows;
+  AppendScored append_dots;
+  AppendScored append_neg_squared_distances;
   UnpackPanel unpack_panel;
   PackPanel pack_panel;
   FindAbove find_above;
@@ -37,6 +41,7 @@ struct Kernels {
   ScanTileI4 scan_tile_i4;
   StartValuesI8 start_values_i8;
   ScoresOfSums scores_of_sums;
+  QuantiseQuery quantise_query;
   ScanTileBf16 scan_tile_bf16;  // null where the ISA has no such arithmetic
   RoundTileBf16 round_tile_bf16;
 
@@ -45,6 +50,9 @@ struct Kernels {
   }
   CanonicalScores canonical_scores(Metric metric) const {
     return metric == Metric::euclidean ? neg_squared_distance_scores : dot_scores;
+  }
+  AppendScored append_scored(Metric metric) const {
+    return metric == Metric::euclidean ? append_neg_squared_distances : append_dots;
   }
 };
 

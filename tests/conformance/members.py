@@ -5,6 +5,7 @@ A backend joins by a line in `_ALL_MEMBERS`; every test of the suite then runs o
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -67,6 +68,21 @@ SHARE, N_SHARES = map(int, os.environ.get("GPUREC_CONFORMANCE_SHARE", "1/1").spl
 # What the searches of each member did, summed over all tests that went through `member_backend`.
 COUNTS: dict[str, Counter[str]] = defaultdict(Counter)
 
+# Precision and pruning of the indices that each search is made on, and others in turn.
+_WAYS = (
+    ("fp32", "auto"),
+    ("int8", "auto"),
+    ("int4", "auto"),
+    ("bf16", "auto"),
+    ("int8", ("head", "norms", "directions")),
+)
+_DRAWN_WAYS = itertools.cycle(
+    itertools.product(
+        ("int8", "fp32", "int4", "bf16"),
+        ((), ("head",), ("norms",), ("directions",), ("norms", "directions")),
+    )
+)
+
 
 class CountingBackend:
     """A backend that adds what each search reports about itself to `COUNTS`.
@@ -105,13 +121,12 @@ class CountingBackend:
         hint: RowSets | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         rows, scores = self._backend.score_top_k(queries, items, k, metric, filters, hint)
-        for precision in ("fp32", "int8", "int4", "bf16"):
-            index = self._backend.build_index(items, metric, precision=precision)
+        for precision, pruning in (*_WAYS, next(_DRAWN_WAYS)):
+            index = self._backend.build_index(items, metric, precision=precision, pruning=pruning)
             indexed = self.search(index, queries, k, filters, hint)
-            assert np.array_equal(rows, indexed[0]), (
-                f"the rows differ without and with an index in {precision}"
-            )
-            assert_same_bits(scores, indexed[1], f"without and with an index in {precision}")
+            way = f"without and with an index in {precision}, pruning {pruning}"
+            assert np.array_equal(rows, indexed[0]), f"the rows differ {way}"
+            assert_same_bits(scores, indexed[1], way)
         if len(queries) > 1:
             alone = self._backend.score_top_k(queries[:1], items, k, metric, _of_first_query(filters))
             assert np.array_equal(rows[:1], alone[0]), "the rows differ for a query alone"

@@ -35,7 +35,7 @@ EXAMPLES = 64  # two cases of each kind
 FEWEST_DEFECTS = 70
 TABLE = PROJECT / "docs" / "design" / "planted.md"
 # After the tests that found a defect before, by the table, these: they meet most defects within seconds.
-FIRST = ("test_score_top_k.py", "test_item_index.py", "test_int8_index.py")
+FIRST = ("test_score_top_k.py", "test_directions.py", "test_item_index.py", "test_int8_index.py")
 SECONDS = 600  # for one run of the sample; one that takes longer hangs
 ENOUGH = 3  # failures after which a run ends: the defect is found, mostly on every native member
 

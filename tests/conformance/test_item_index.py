@@ -40,7 +40,8 @@ def test_a_loaded_index_answers_the_same(member, mmap, tmp_path):
             case = search_case(number)
             path = tmp_path / str(number)
             precision = ("int8", "bf16", "fp32")[number % 3]
-            gpurec.ItemIndex(case.items, metric=case.metric, precision=precision).save(path)
+            pruning = ("auto", ("norms", "directions"))[number // 3 % 2]
+            gpurec.ItemIndex(case.items, metric=case.metric, precision=precision, pruning=pruning).save(path)
             index = gpurec.ItemIndex.load(path, mmap=mmap)
             got = index.search(case.queries, case.k, **case.filters)
             assert_same_answer(got, expected_answer(number), f"{member}: loaded, mmap={mmap}: {case}")

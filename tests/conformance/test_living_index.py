@@ -87,7 +87,8 @@ class LivingIndex(RuleBasedStateMachine):
             self.model.remove(bad)
         self.model.version = 0
         precision = ("int8", "bf16", "fp32", "int4")[n % 4]
-        how = {"precision": precision, "on_invalid": "drop" if dropped else "raise"}
+        pruning = ("auto", ("head", "norms", "directions"), ("directions",), ())[d % 4]
+        how = {"precision": precision, "pruning": pruning, "on_invalid": "drop" if dropped else "raise"}
         self.index = gpurec.ItemIndex(
             given, metric=metric, ids=self.ids, boost=boost, backend=self.backend, **how
         )
@@ -275,7 +276,7 @@ class LivingIndex(RuleBasedStateMachine):
     def keep_this_version(self):
         """A search that began now would read this to its end, whatever changes meanwhile."""
         reader = gpurec.ItemIndex.__new__(gpurec.ItemIndex)
-        reader._start(self.index._now, "auto", None)
+        reader._start(self.index._now, "auto", "auto", None)
         self.old = reader, self.model.snapshot()
 
     @precondition(lambda self: self.old is not None)

@@ -187,3 +187,20 @@ def test_scores_are_the_same_bits(isa: str) -> None:
         expected = dots.astype(F) * scale - shift
         found = _cpu.scores_of_sums(sums, add, float(scale), float(shift), isa)
         assert np.array_equal(found.view(np.int32), expected.view(np.int32))
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("d", WIDTHS)
+def test_codes_of_queries_have_the_same_bits(d: int, isa: str) -> None:
+    rng = np.random.default_rng(d)
+    for scale in (0.0, 1e-30, 1e-3, 1.0, 3e5, 1e30):
+        query = (rng.standard_normal(d) * scale).astype(np.float32)
+        query[rng.integers(d)] *= rng.choice([1, 4])
+        codes, *terms = _cpu.quantise_query(query, isa)
+        expected, *expected_terms = _cpu.quantise_query(query, "serial")
+        assert terms == expected_terms
+        if terms[0] == 0.0:
+            continue  # no scale and no codes
+        assert np.array_equal(codes, expected) and not codes[d:].any()
+        error = query.astype(np.float64) - np.float64(np.float32(terms[0])) * codes[:d]
+        assert np.linalg.norm(error) <= terms[2] <= np.linalg.norm(error) * (1 + 1e-12) + 1e-300

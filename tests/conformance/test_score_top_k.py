@@ -14,6 +14,7 @@ from .members import COUNTS, EXAMPLES, ISAS, MEMBERS, assert_same_answer, chunks
 SHORTCUTS = (
     "tiles_scanned",
     "tiles_skipped",
+    "leading_tiles",
     "compressions",
     "ties_at_threshold",
     "canonical_fallbacks",

@@ -35,6 +35,7 @@ from conformance.cases.living_model import LivingModel
 from conformance.cases.tables import TABLES
 
 PRECISIONS = ("int8", "bf16", "fp32", "auto", "int4")
+PRUNING = ("auto", "head norms directions", "norms directions", "directions", "norms", "head", "")
 CHANGES = ("append", "update", "remove", "compact", "load", "map")
 VERSIONS = 3  # of a round's index
 SEARCHES = 8  # batches for each of them
@@ -84,14 +85,20 @@ class Reference:
 
 
 class Member:
-    """One index of a round's items: an instruction set, a precision, a number of threads."""
+    """One index of a round's items: an instruction set, a precision, pruning, a number of threads."""
 
     def __init__(self, rng: np.random.Generator, items: np.ndarray, metric: str, boost: Any) -> None:
         self.isa, self.precision = str(rng.choice(available_isas())), str(rng.choice(PRECISIONS))
-        self.threads = int(rng.choice([1, 2, 3, 7]))
+        self.threads, self.pruning = int(rng.choice([1, 2, 3, 7])), str(rng.choice(PRUNING))
+        names = self.pruning if self.pruning == "auto" else self.pruning.split()
         self.backend = CpuBackend(self.isa, self.threads)
         self.index = gpurec.ItemIndex(
-            items, metric=metric, boost=boost, precision=self.precision, backend=self.backend
+            items,
+            metric=metric,
+            boost=boost,
+            precision=self.precision,
+            pruning=names,
+            backend=self.backend,
         )
 
     def reload(self, mmap: bool) -> None:
@@ -190,7 +197,7 @@ def ask(
             queries, items, k, metric=metric, hint=hint, backend=member.backend, **filters
         )
         return is_same(got, rows, scores), [*kinds, ("way", "score_top_k")]
-    kinds.append(("precision", member.precision))
+    kinds += [("precision", member.precision), ("pruning", member.pruning.replace(" ", "_") or "none")]
     if rng.random() < 0.15:
         threshold = reference.score_that_occurs(rng)
         reaches = (rows >= 0) & (scores >= threshold)

@@ -23,6 +23,15 @@ def test_no_search_differs() -> None:
     for dimension, kinds in {
         "metric": ("dot", "cosine", "pearson", "euclidean"),
         "precision": ("auto", "bf16", "fp32", "int4", "int8"),
+        "pruning": (
+            "auto",
+            "directions",
+            "head",
+            "head_norms_directions",
+            "none",
+            "norms",
+            "norms_directions",
+        ),
         "way": ("score_top_k", "search", "search_above"),
         "after": ("append", "build", "compact", "load", "map", "remove", "update"),
         "filter": ("allow", "deny", "exclude", "none"),

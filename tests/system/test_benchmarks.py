@@ -91,3 +91,15 @@ def test_a_page_needs_all_results(results: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("[page] expected all results in their present form, got no")
     assert not (tmp_path / "README.md").exists()
+
+
+def test_each_shortcut_is_measured_and_changes_no_answer() -> None:
+    command = [sys.executable, BENCH / "bench_pruning.py", "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr  # it compares the answers itself
+    rows = [
+        line for line in done.stdout.splitlines() if line.startswith(("| steep 70,000", "| normal 4,000"))
+    ]
+    assert len(rows) == 4 + 2 * 5
+    by_directions = next(line for line in rows if "head, norms, directions" in line).split(" | ")[2]
+    assert float(by_directions.removesuffix(" %")) > 0

@@ -74,8 +74,7 @@ class Candidates {
   // Asked when every entry is settled: whether so many items reach what was supposed.
   bool is_proved() const {
     if (proved_ >= tau_ || GPUREC_PLANTED(threshold_supposed_unchecked)) return true;
-    const std::uint64_t least = std::uint64_t(monotone_u32(tau_)) << 32;
-    return std::count_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key >= least; }) >= k_;
+    return count_reaching(exact_, tau_, *kernels_) >= k_;
   }
 
   // From now on the items scanned are a sample, of which the rank-th best is asked for.
@@ -86,7 +85,7 @@ class Candidates {
 
   // Supposes what that one reaches, where so many were let through; about `n_expected` items will. The sample is
   // forgotten: the scan meets its items again.
-  void end_sample(std::int64_t n_expected) {
+  void end_sample(std::int64_t n_expected, bool score_at_once) {
     const std::int64_t rank = std::exchange(sample_rank_, 0);
     full_at_ = limit_;
     const std::int64_t n = list_.size();
@@ -95,7 +94,12 @@ class Candidates {
     if (rank > n) return;
     ++stats_.supposed;
     suppose(round32(bound_.estimate(kernels_->near_kth_largest(list_.values(), n, rank))));
-    list_.reserve(std::min(limit_, n_expected + n_expected / 8) + kTileItems);
+    n_expected = std::min(limit_, n_expected + n_expected / 8) + kTileItems;
+    if (score_at_once) {
+      exact_.reserve(std::size_t(n_expected));
+    } else {
+      list_.reserve(n_expected);
+    }
   }
 
   // The scan values at or below this are of no use, for items of at most that slack.
@@ -134,6 +138,26 @@ class Candidates {
       ++stats_.compressions;
       cut_exact();
     }
+  }
+
+  // Items of a tile that passed the filters, widened as the query is, are scored. True where the threshold rose.
+  bool offer_wide(const double* query, const double* items, const std::uint32_t* rows, std::uint64_t bits) {
+    const std::size_t n = exact_.size();
+    constexpr std::size_t kRoom = kTileItems + 8;
+    if (exact_.capacity() < n + kRoom) exact_.reserve(std::min(2 * n, std::size_t(limit_)) + 2 * kRoom);
+    exact_.resize(n + kRoom);
+    const auto append = kernels_->append_scored(items_->metric());
+    const float least = GPUREC_PLANTED(scored_at_once_strict) ? -next_down32(-tau_) : tau_;
+    const Appended appended = append(query, items, items_->d(), bits, rows, least, exact_.data() + n);
+    exact_.resize(n + std::size_t(appended.kept));
+    stats_.scored_at_once += appended.scored;
+    stats_.rescored += appended.scored;
+    stats_.candidates += appended.kept;
+    if (std::int64_t(exact_.size()) < limit_) return false;
+    ++stats_.compressions;
+    const float before = tau_;
+    cut_exact();
+    return tau_ > before;
   }
 
   // Scores the entries so far and forgets their scan values.
@@ -211,7 +235,7 @@ class Candidates {
     exact_.reserve(n_exact + std::size_t(n + list_.n_aside()));
     exact_.resize(n_exact + std::size_t(n));
     std::uint64_t* const keys = exact_.data();
-       for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t i = 0; i < n; ++i) {
       keys[n_exact] = order_key(scores[i], rows[i]);
       // Finite always, unless a mapped file's norms are not those of its items.
       n_exact += std::size_t(scores[i] >= tau_) & std::size_t(is_finite(scores[i]));
@@ -227,26 +251,11 @@ class Candidates {
       exact_.erase(std::remove_if(exact_.begin(), exact_.end(), [=](std::uint64_t key) { return key < least; }),
                    exact_.end());
     }
-    const auto k = std::size_t(std::min<std::int64_t>(k_, std::int64_t(exact_.size())));
-    if (exact_.size() > k + k / 2) {  // a few more are quicker sorted than told apart
-      std::nth_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k), exact_.end(), std::greater<std::uint64_t>());
-      const float last = score_of_key(*std::min_element(exact_.begin(), exact_.begin() + std::ptrdiff_t(k)));
-      count_ties(k, last);
-      exact_.resize(k);
-    }
-    sort_keys(exact_, *kernels_);
-    if (exact_.size() > k) {
-      count_ties(k, score_of_key(exact_[k - 1]));
-      exact_.resize(k);
-    }
+    stats_.ties_at_threshold += keep_best(exact_, k_, *kernels_);
     return exact_;
   }
 
  private:
-  void count_ties(std::size_t first, float last) {
-    for (std::size_t i = first; i < exact_.size(); ++i) stats_.ties_at_threshold += score_of_key(exact_[i]) == last;
-  }
-
   // Room for one more tile; lists grow as they fill, since k may be as large as the table.
   void make_room() {
     const std::int64_t n = list_.size();
@@ -333,11 +342,12 @@ class Candidates {
 
   // Intervals too wide to tell the candidates apart, or mass ties: score them all and let the total order cut to k.
   void score_all() {
-    std::vector<float> item(static_cast<std::size_t>(items_->d()));
+    std::vector<float> room(static_cast<std::size_t>(items_->d()));
+    exact_.reserve(exact_.size() + std::size_t(list_.size()));
+    for (std::int64_t i = 0; i < list_.size(); ++i) items_->prefetch_item(list_.positions()[i]);
     for (std::int64_t i = 0; i < list_.size(); ++i) {
       const std::uint32_t position = list_.positions()[i];
-      items_->copy_item(position, item.data());
-      const float exact = score(item.data());
+      const float exact = score(items_->item_at(position, room.data()));
       if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, items_->row_at(position)));
     }
     list_.take_up_aside();
@@ -361,7 +371,7 @@ class Candidates {
   void cut_exact() {
     if (std::int64_t(exact_.size()) < k_) return;
     const float last = score_of_key(last_exact_key());
-    count_ties(std::size_t(k_), last);
+    stats_.ties_at_threshold += count_ties(exact_, std::size_t(k_), last);
     exact_.resize(std::size_t(k_));
     prove(last);
   }

@@ -76,15 +76,16 @@ class Run {
   std::vector<std::uint16_t> had_back_;  // a bit a lane
 };
 
-// Scores entries of rows that lie apart: those of the next few come nearer meanwhile.
+constexpr std::int64_t kAtOnce = 8;
+
+void prefetch(const ItemTable& table, const Candidates& c, std::int64_t first, std::int64_t end) {
+  for (std::int64_t e = first; e < std::min(end, first + kAtOnce); ++e) table.prefetch_item(c.positions()[e]);
+}
+
+// Scores entries of rows that lie apart: those of the next few come nearer meanwhile, as the first few have.
 void score_apart(const ItemTable& table, Candidates& c, std::int64_t begin, std::int64_t end, const Run& run) {
-  constexpr std::int64_t kAtOnce = 8;
-  const auto prefetch = [&](std::int64_t first) {
-    for (std::int64_t e = first; e < std::min(end, first + kAtOnce); ++e) table.prefetch_item(c.positions()[e]);
-  };
-  prefetch(begin);
   for (std::int64_t e = begin; e < end; e += kAtOnce) {
-    prefetch(e + kAtOnce);
+    prefetch(table, c, e + kAtOnce, end);
     c.score_entries(e, std::min(end, e + kAtOnce), run.items(), run.first());
   }
 }
@@ -111,8 +112,10 @@ void rescore_candidates(const ItemTable& table, const Kernels& kernels, const st
     }
     if (first == kNowhere) break;
     run.start_at(first);
+    if (apart) prefetch(table, *group[0], next[0], group[0]->n_scanned());
     for (std::size_t q = 0; q < group.size(); ++q) {
       Candidates& c = *group[q];
+      if (apart && q + 1 < group.size()) prefetch(table, *group[q + 1], next[q + 1], group[q + 1]->n_scanned());
       std::int64_t end = next[q];
       for (; end < c.n_scanned() && run.holds(c.positions()[end]); ++end) {
         if (!at_hand) run.have(c.positions()[end]);

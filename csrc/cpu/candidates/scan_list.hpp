@@ -46,20 +46,23 @@ class ScanList {
 
   // Leaves the entries that reach `value`; the others wait behind them, in order too.
   void set_aside_below(float value) {
-    std::vector<std::pair<float, std::uint32_t>> aside(static_cast<std::size_t>(size_));
+    constexpr std::int64_t kFew = 256;
+    std::pair<float, std::uint32_t> few[kFew];
+    std::vector<std::pair<float, std::uint32_t>> many(std::size_t(size_ > kFew ? size_ : 0));
+    auto* const aside = size_ > kFew ? many.data() : few;
     std::int64_t kept = 0;
     for (std::int64_t i = 0; i < size_; ++i) {  // no branch: which way an entry goes nobody could predict
       const float at = values_[i];
       const std::uint32_t position = positions_[i];
       values_[kept] = at;
       positions_[kept] = position;
-      aside[std::size_t(n_aside_)] = {at, position};
+      aside[n_aside_] = {at, position};
       kept += at >= value;
       n_aside_ += !(at >= value);
     }
     size_ = kept;
     for (std::int64_t i = 0; i < n_aside_; ++i) {
-      std::tie(values_[size_ + i], positions_[size_ + i]) = aside[std::size_t(i)];
+      std::tie(values_[size_ + i], positions_[size_ + i]) = aside[i];
     }
   }
   std::int64_t n_aside() const { return n_aside_; }

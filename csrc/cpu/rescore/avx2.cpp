@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "gpurec/canonical.hpp"
+#include "gpurec/order.hpp"
+#include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -33,9 +35,10 @@ struct SquaredDistance {
 };
 
 inline __m256d four(const float* x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }
+inline __m256d four(const double* x) { return _mm256_loadu_pd(x); }
 
-template <class Term>
-inline double lane_sum_avx2(const float* q, const float* x, std::int64_t d) {
+template <class Term, class Value>
+inline double lane_sum_avx2(const Value* q, const Value* x, std::int64_t d) {
   __m256d lane[8];
 #pragma GCC unroll 8
   for (int v = 0; v < 8; ++v) lane[v] = _mm256_setzero_pd();
@@ -47,8 +50,8 @@ inline double lane_sum_avx2(const float* q, const float* x, std::int64_t d) {
     }
   }
   if (i < d) {  // the last group, its missing components zero: they add +0
-    float tail_q[kLanes] = {};
-    float tail_x[kLanes] = {};
+    Value tail_q[kLanes] = {};
+    Value tail_x[kLanes] = {};
     for (int l = 0; i + l < d; ++l) {
       tail_q[l] = q[i + l];
       tail_x[l] = x[i + l];
@@ -89,6 +92,42 @@ void neg_squared_distance_scores_avx2(const float* q, const float* items, std::i
   for (std::int64_t e = 0; e < n; ++e) {
     scores[e] = round32(-lane_sum_avx2<SquaredDistance>(q, items + (positions[e] - first) * d, d));
   }
+}
+
+void widen_rows_avx2(const float* rows, std::int64_t n, std::int64_t d, double* out) {
+  for (std::int64_t j = 0; j < n; ++j, rows += d, out += wide(d)) {
+    std::int64_t i = 0;
+    for (; i + 4 <= d; i += 4) _mm256_storeu_pd(out + i, four(rows + i));
+    for (; i < wide(d); ++i) out[i] = i < d ? double(rows[i]) : 0.0;
+  }
+}
+
+namespace {
+
+template <class Term, bool kNegate>
+Appended append_scored(const double* q, const double* items, std::int64_t d, std::uint64_t bits, const std::uint32_t* rows,
+                  float least, std::uint64_t* keys) {
+  int n = 0, n_scored = 0;
+  for (; bits != 0; bits &= bits - 1, ++n_scored) {
+    const int j = __builtin_ctzll(bits);
+    const double sum = lane_sum_avx2<Term>(q, items + j * wide(d), wide(d));
+    const float score = round32(kNegate ? -sum : sum);
+    keys[n] = order_key(score, rows[j]);
+    n += int(score >= least) & int(is_finite(score));
+  }
+  return {n_scored, n};
+}
+
+}  // namespace
+
+Appended append_dots_avx2(const double* q, const double* items, std::int64_t d, std::uint64_t bits,
+                     const std::uint32_t* rows, float least, std::uint64_t* keys) {
+  return append_scored<Dot, false>(q, items, d, bits, rows, least, keys);
+}
+
+Appended append_neg_squared_distances_avx2(const double* q, const double* items, std::int64_t d, std::uint64_t bits,
+                                      const std::uint32_t* rows, float least, std::uint64_t* keys) {
+  return append_scored<SquaredDistance, true>(q, items, d, bits, rows, least, keys);
 }
 
 namespace {

@@ -4,7 +4,11 @@
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 
+#include <limits>
+
 #include "gpurec/canonical.hpp"
+#include "gpurec/order.hpp"
+#include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
 #include "gpurec/planted.hpp"
 
@@ -39,8 +43,8 @@ inline __m512d eight(const double* x, __mmask8 mask) { return _mm512_maskz_loadu
 inline __m512d eight(const float* x, __mmask8 mask) { return _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, x)); }
 
 // Lanes 0-7 of the sums of one query with N items, the first two halvings done.
-template <class Term, int N, class Value>
-inline void eight_lanes(const Value* q, const float* const (&x)[N], std::int64_t d, __m512d (&sum)[N]) {
+template <class Term, int N, class Value, class Item>
+inline void eight_lanes(const Value* q, const Item* const (&x)[N], std::int64_t d, __m512d (&sum)[N]) {
   __m512d lane[N][4];
 #pragma GCC unroll 4
   for (int n = 0; n < N; ++n) {
@@ -161,6 +165,101 @@ void neg_squared_distance_scores_avx512(const float* q, const float* items, std:
                                         const std::uint32_t* positions, std::uint32_t first, std::int64_t n,
                                         float* scores) {
   scores_of_any<SquaredDistance, true>(q, items, d, positions, first, n, scores);
+}
+
+void widen_rows_avx512(const float* rows, std::int64_t n, std::int64_t d, double* out) {
+  for (std::int64_t j = 0; j < n; ++j, rows += d, out += wide(d)) {
+    std::int64_t i = 0;
+    for (; i + 8 <= d; i += 8) _mm512_storeu_pd(out + i, eight(rows + i));
+    for (; i < wide(d); i += 8) {
+      _mm512_storeu_pd(out + i, eight(rows + i, __mmask8(i < d ? (1u << (d - i)) - 1 : 0)));
+    }
+  }
+}
+
+namespace {
+
+// The sums of four vectors' lanes, each by halves.
+inline __m256d sums_of(const __m512d (&v)[4]) {
+  __m512d half[2];
+#pragma GCC unroll 2
+  for (int j = 0; j < 2; ++j) {  // four lanes of v[2 j], four of v[2 j + 1]
+    half[j] = _mm512_add_pd(_mm512_shuffle_f64x2(v[2 * j], v[2 * j + 1], 0x44),
+                            _mm512_shuffle_f64x2(v[2 * j], v[2 * j + 1], 0xee));
+  }
+  const __m512d quarter = _mm512_add_pd(_mm512_shuffle_f64x2(half[0], half[1], 0x88),  // two lanes of v[0], ..., v[3]
+                                        _mm512_shuffle_f64x2(half[0], half[1], 0xdd));
+  const __m512d sums = _mm512_add_pd(quarter, _mm512_permute_pd(quarter, 0x55));  // each twice
+  return _mm512_castpd512_pd256(_mm512_permutexvar_pd(_mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6), sums));
+}
+
+// What a score is compared with: `least` or more, and finite.
+struct Wanted {
+  __m128 least;
+  __m128 infinity;
+};
+
+// Scores of N items, the first of those that `bits` names; those taken are removed, but for the last of all.
+// Appends the keys of those that are wanted, of the first n_items at most.
+template <class Term, bool kNegate, int N>
+inline __attribute__((always_inline)) int append_some(const double* q, const double* items, std::int64_t d,
+                                                      std::uint64_t& bits, std::uint64_t last, int n_items,
+                                                      const std::uint32_t* rows,
+                                                      const Wanted& wanted, std::uint64_t* keys) {
+  const double* x[N];
+  int row[N];
+#pragma GCC unroll 4
+  for (int i = 0; i < N; ++i) {
+    const int j = __builtin_ctzll(bits);
+    bits = (bits & (bits - 1)) | last;
+    x[i] = items + j * d;
+    row[i] = int(rows[j]);
+  }
+  __m512d sum[N];
+  eight_lanes<Term, N>(q, x, d, sum);
+  __m256d total = sums_of({sum[0], sum[1], sum[N - 2], sum[N - 1]});
+  if (kNegate) total = _mm256_sub_pd(_mm256_setzero_pd(), total);
+  const __m128 score = _mm_add_ps(_mm256_cvtpd_ps(total), _mm_setzero_ps());  // adding +0 makes -0 +0
+  __mmask8 keep = __mmask8((1u << (GPUREC_PLANTED(scored_at_once_twice) ? N : n_items)) - 1);
+  keep = _mm_mask_cmp_ps_mask(keep, score, wanted.least, _CMP_GE_OQ);
+  keep = _mm_mask_cmp_ps_mask(keep, score, wanted.infinity, _CMP_LT_OQ);
+  // As order_key.
+  const __m128i bits_of = _mm_castps_si128(score);
+  const __m128i flip = _mm_or_si128(_mm_srai_epi32(bits_of, 31), _mm_set1_epi32(std::int32_t(0x80000000)));
+  const __m256i high = _mm256_slli_epi64(_mm256_cvtepu32_epi64(_mm_xor_si128(bits_of, flip)), 32);
+  const __m128i rows_of = _mm_setr_epi32(row[0], row[1], row[N - 2], row[N - 1]);
+  const __m256i low = _mm256_cvtepu32_epi64(_mm_xor_si128(rows_of, _mm_set1_epi32(-1)));
+  const __m256i packed = _mm256_maskz_compress_epi64(keep, _mm256_or_si256(high, low));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(keys), packed);
+  return __builtin_popcount(keep);
+}
+
+template <class Term, bool kNegate>
+inline Appended append_scored(const double* q, const double* items, std::int64_t d, std::uint64_t bits,
+                              const std::uint32_t* rows, float least, std::uint64_t* keys) {
+  constexpr float kLowest = -std::numeric_limits<float>::max();
+  const Wanted wanted = {_mm_set1_ps(least > kLowest ? least : kLowest),
+                         _mm_set1_ps(std::numeric_limits<float>::infinity())};
+  const int n_scored = __builtin_popcountll(bits);
+  const std::uint64_t last = std::uint64_t(bits != 0) << 63 >> __builtin_clzll(bits | 1);
+  int left = n_scored, n = 0;
+  for (; left > 2; left -= 4) {
+    n += append_some<Term, kNegate, 4>(q, items, wide(d), bits, last, left < 4 ? left : 4, rows, wanted, keys + n);
+  }
+  if (left > 0) n += append_some<Term, kNegate, 2>(q, items, wide(d), bits, last, left, rows, wanted, keys + n);
+  return {n_scored, n};
+}
+
+}  // namespace
+
+Appended append_dots_avx512(const double* q, const double* items, std::int64_t d, std::uint64_t bits,
+                       const std::uint32_t* rows, float least, std::uint64_t* keys) {
+  return append_scored<Dot, false>(q, items, d, bits, rows, least, keys);
+}
+
+Appended append_neg_squared_distances_avx512(const double* q, const double* items, std::int64_t d, std::uint64_t bits,
+                                        const std::uint32_t* rows, float least, std::uint64_t* keys) {
+  return append_scored<SquaredDistance, true>(q, items, d, bits, rows, least, keys);
 }
 
 namespace {

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "gpurec/rescore.hpp"
+
 namespace gpurec::cpu {
 
 #define GPUREC_DECLARE_RESCORE(isa)                                            \
@@ -12,6 +14,11 @@ namespace gpurec::cpu {
   void neg_squared_distance_scores_##isa(const float* q, const float* items, std::int64_t d, \
                                          const std::uint32_t* positions, std::uint32_t first, std::int64_t n, \
                                          float* scores);                          \
+  void widen_rows_##isa(const float* rows, std::int64_t n, std::int64_t d, double* out); \
+  Appended append_dots_##isa(const double* q, const double* items, std::int64_t d, std::uint64_t bits, \
+                        const std::uint32_t* rows, float least, std::uint64_t* keys); \
+  Appended append_neg_squared_distances_##isa(const double* q, const double* items, std::int64_t d, std::uint64_t bits, \
+                                         const std::uint32_t* rows, float least, std::uint64_t* keys); \
   void unpack_panel_##isa(const float* panel, std::int64_t d, float* items);   \
   void pack_panel_##isa(const float* rows, std::int64_t row_stride, int n_rows, std::int64_t d, float* panel, \
                         float* squares)

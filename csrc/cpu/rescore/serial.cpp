@@ -2,6 +2,8 @@
 #include "rescore.hpp"
 
 #include "gpurec/canonical.hpp"
+#include "gpurec/order.hpp"
+#include "gpurec/rescore.hpp"
 #include "gpurec/scan.hpp"
 
 namespace gpurec::cpu {
@@ -27,6 +29,42 @@ void neg_squared_distance_scores_serial(const float* q, const float* items, std:
   for (std::int64_t e = 0; e < n; ++e) {
     scores[e] = round32(neg_squared_distance64_serial(q, items + (positions[e] - first) * d, d));
   }
+}
+
+void widen_rows_serial(const float* rows, std::int64_t n, std::int64_t d, double* out) {
+  for (std::int64_t j = 0; j < n; ++j, rows += d, out += wide(d)) {
+    for (std::int64_t i = 0; i < d; ++i) out[i] = double(rows[i]);
+    for (std::int64_t i = d; i < wide(d); ++i) out[i] = 0.0;
+  }
+}
+
+namespace {
+
+// `sum(x)` is the canonical sum with one of the items.
+template <class Sum>
+Appended append_scored(Sum sum, const double* items, std::int64_t d, std::uint64_t bits, const std::uint32_t* rows,
+                  float least, std::uint64_t* keys) {
+  int n = 0, n_scored = 0;
+  for (; bits != 0; bits &= bits - 1, ++n_scored) {
+    const int j = __builtin_ctzll(bits);
+    const float score = round32(sum(items + j * wide(d)));
+    keys[n] = order_key(score, rows[j]);
+    n += int(score >= least) & int(is_finite(score));
+  }
+  return {n_scored, n};
+}
+
+}  // namespace
+
+Appended append_dots_serial(const double* q, const double* items, std::int64_t d, std::uint64_t bits,
+                       const std::uint32_t* rows, float least, std::uint64_t* keys) {
+  return append_scored([=](const double* x) { return dot64(q, x, wide(d)); }, items, d, bits, rows, least, keys);
+}
+
+Appended append_neg_squared_distances_serial(const double* q, const double* items, std::int64_t d, std::uint64_t bits,
+                                        const std::uint32_t* rows, float least, std::uint64_t* keys) {
+  const auto sum = [=](const double* x) { return neg_squared_distance64(q, x, wide(d)); };
+  return append_scored(sum, items, d, bits, rows, least, keys);
 }
 
 void unpack_panel_serial(const float* panel, std::int64_t d, float* items) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "gpurec/codes.hpp"
 #include "gpurec/scan_i8.hpp"
 
 namespace gpurec::cpu {
@@ -31,5 +32,8 @@ GPUREC_DECLARE_START_VALUES_I8(avx2);
 GPUREC_DECLARE_START_VALUES_I8(avx512);
 GPUREC_DECLARE_START_VALUES_I8(neon);
 #undef GPUREC_DECLARE_START_VALUES_I8
+
+QueryCodes quantise_query_serial(const float* q, std::int64_t d, std::int8_t* codes);
+QueryCodes quantise_query_avx512(const float* q, std::int64_t d, std::int8_t* codes);
 
 }  // namespace gpurec::cpu

@@ -57,4 +57,6 @@ void scores_of_sums_serial(const std::int32_t* sums, std::int32_t add, float sca
   }
 }
 
+QueryCodes quantise_query_serial(const float* q, std::int64_t d, std::int8_t* codes) { return quantise_query(q, d, codes); }
+
 }  // namespace gpurec::cpu

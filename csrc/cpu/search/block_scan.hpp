@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "search/permits.hpp"
@@ -16,10 +17,31 @@ namespace gpurec::cpu {
 struct Scanned {
   std::int64_t tiles = 0;
   std::int64_t items = 0;
+  std::int64_t leading_tiles = 0;
 
   void add(const Scanned& other) {
     tiles += other.tiles;
     items += other.items;
+    leading_tiles += other.leading_tiles;
+  }
+};
+
+// What the queries that scan have in common since they were listed.
+struct Walk {
+  Scanned scanned;
+  std::int64_t n_left = 0;  // tiles from the block on that is scanned; 0 in a sample, which skips none
+
+  void count(Progress& p) const {
+    p.candidates.stats().tiles_scanned += scanned.tiles;
+    p.candidates.stats().items_scanned += scanned.items;
+    p.candidates.stats().leading_tiles += scanned.leading_tiles;
+  }
+
+  // A query that neither what comes after the block's first n_done tiles nor any later block matters to.
+  void drop(Progress& p, std::int64_t n_done) const {
+    count(p);
+    p.candidates.stats().tiles_skipped += n_left > 0 ? n_left - n_done : 0;
+    p.is_done = true;
   }
 };
 
@@ -29,6 +51,7 @@ struct ScanInput {
   const FiltersView& filters;
   const Kernels& kernels;
   std::size_t every;
+  bool score_at_once;  // what many queries want of a tile
 
   bool is_wanted(std::size_t tile) const { return tile % every == every - 1; }
 
@@ -85,50 +108,59 @@ class BlockScan {
 
   // Which queries a block matters to, and what they reject, is found anew now and then: blocks come by falling
   // norm, so that for a dot an older reject value lets more through and an older list holds more queries, never
-  // fewer.
-  void scan(const std::vector<Progress*>& group, const Blocks& of_part) {
+  // fewer, and a query that one block does not matter to is done.
+  void scan(std::vector<Progress*> group, const Blocks& of_part) {
     const std::vector<ItemTable::Block>& blocks = input_.table.blocks();
-    for (std::size_t b = of_part.first(), following; b < blocks.size(); b = following) {
+    for (Progress* p : group) p->is_done = false;
+    std::int64_t n_left = of_part.count(blocks.size());
+    for (std::size_t b = of_part.first(), following; b < blocks.size(); b = following, --n_left) {
       following = of_part.after(b);
       const ItemTable::Block& block = blocks[b];
       const std::int64_t n_items = input_.table.parts()[block.part].segment->n;
       const std::int64_t end = std::min(n_items, block.first + kBlockItems);
       const std::size_t tile = b * (kBlockItems / kTileItems);
-      if (is_stale(block, group.size())) {
+      walk_.n_left = input_.every == 1 ? n_left * (kBlockItems / kTileItems) : 0;
+      if (is_stale(block)) {
         refresh(group, block, tile, end);
-        if (tiles_.members().empty() && !any_invalid_ && input_.table.metric() == Metric::dot) {
-          for (; b < blocks.size(); b = of_part.after(b)) ++n_blocks_;
-          break;
-        }
       } else {
         ++age_;
       }
       if (!tiles_.members().empty()) {
         const ItemTable::Block* const next = following < blocks.size() ? &blocks[following] : nullptr;
-        scanned_.add(tiles_.scan(block, tile, end, next));
+        tiles_.scan(block, tile, end, next, walk_);
+      } else if (!any_invalid_) {
+        break;
       }
-      ++n_blocks_;
     }
     tiles_.finish();
     count();
   }
 
  private:
-  // The list is made again after a few blocks, sooner where norms fall fast or few queries share its cost.
-  bool is_stale(const ItemTable::Block& block, std::size_t n_queries) const {
-    constexpr int kOldest = 8;
-    return any_invalid_ || n_queries < kTileQueries || age_ + 1 >= kOldest || !(block.largest > largest_ * 0.98);
+  // The list is made again after a few blocks, sooner where few queries share its cost or norms fall fast, unless the
+  // tiles see to that and only the first blocks change much.
+  bool is_stale(const ItemTable::Block& block) const {
+    constexpr int kOldest = 8, kFirst = 3;
+    if (any_invalid_ || tiles_.members().size() < kTileQueries || age_ + 1 >= kOldest) return true;
+    const bool drops = Tiles::kDropsQueries && tiles_.members()[0]->shared == nullptr && n_lists_ >= kFirst;
+    return !drops && !(block.largest > largest_ * 0.98);
   }
 
-  void refresh(const std::vector<Progress*>& group, const ItemTable::Block& block, std::size_t tile, std::int64_t end) {
+  // A query that neither this block nor a later one matters to leaves the group; those that need the largest norms, and
+  // so are likely to be done first, come last.
+  void refresh(std::vector<Progress*>& group, const ItemTable::Block& block, std::size_t tile, std::int64_t end) {
     count();
     tiles_.clear();
-    skipped_.clear();
-    any_invalid_ = input_.table.metric() == Metric::euclidean;  // norms alone do not order its blocks
+    any_invalid_ = !input_.table.norms_fall();
     age_ = 0;
+    ++n_lists_;
     largest_ = block.largest;
+    order_.clear();
+    std::size_t n_kept = 0;
+    const bool by_norms = input_.table.pruning().norms;
     for (Progress* const member : group) {
       Progress& p = *member;
+      if (p.is_done) continue;
       if (p.shared != nullptr) {
         p.shared->raise_to(p.candidates.tau());
         if (GPUREC_PLANTED(threshold_shared_leads)) p.candidates.prove(-next_down32(-p.shared->load()));
@@ -136,39 +168,46 @@ class BlockScan {
       }
       const float best = p.candidates.bound().best_possible(block.smallest, block.largest);
       const float tau = p.candidates.tau();
-      if (GPUREC_PLANTED(panel_skip_at_equality) ? best <= tau : best < tau) {
-        skipped_.push_back(&p);
-      } else if (!tiles_.add(p, block)) {
-        any_invalid_ = true;
-        const ItemTable::Part& part = input_.table.parts()[block.part];
-        for (std::int64_t at = block.first; at < end; at += kTileItems) {
-          const std::size_t t = tile + std::size_t((at - block.first) / kTileItems);
-          if (input_.is_wanted(t)) input_.scan_canonically(p, part, at, end);
+      if (by_norms && (GPUREC_PLANTED(panel_skip_at_equality) ? best <= tau : best < tau)) {
+        if (input_.table.norms_fall()) {
+          walk_.drop(p, 0);
+          continue;
         }
+        p.candidates.stats().tiles_skipped += input_.every == 1 ? kBlockItems / kTileItems : 0;
+      } else {
+        order_.emplace_back(p.candidates.bound().least_norm(tau), member);
+      }
+      group[n_kept++] = member;
+    }
+    group.resize(n_kept);
+    if (input_.table.norms_fall()) {
+      std::sort(order_.begin(), order_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    }
+    for (const auto& [least_norm, p] : order_) {
+      if (tiles_.add(*p, block)) continue;
+      any_invalid_ = true;
+      const ItemTable::Part& part = input_.table.parts()[block.part];
+      for (std::int64_t at = block.first; at < end; at += kTileItems) {
+        const std::size_t t = tile + std::size_t((at - block.first) / kTileItems);
+        if (input_.is_wanted(t)) input_.scan_canonically(*p, part, at, end);
       }
     }
   }
 
-  // Adds what came since the lists were made to the counts of their queries.
+  // Adds what was scanned since the list was made to the counts of its queries.
   void count() {
-    for (Progress* p : tiles_.members()) {
-      p->candidates.stats().tiles_scanned += scanned_.tiles;
-      p->candidates.stats().items_scanned += scanned_.items;
-    }
-    const std::int64_t n_tiles = input_.every > 1 ? 0 : n_blocks_ * (kBlockItems / kTileItems);  // a sample skips none
-    for (Progress* p : skipped_) p->candidates.stats().tiles_skipped += n_tiles;
-    scanned_ = {};
-    n_blocks_ = 0;
+    for (Progress* p : tiles_.members()) walk_.count(*p);
+    walk_.scanned = {};
   }
 
   ScanInput input_;
   Tiles tiles_;                      // the queries that scan a block together
-  std::vector<Progress*> skipped_;   // those that norms rule out
-  bool any_invalid_ = false;         // the lists hold for this block alone
-  double largest_ = std::numeric_limits<double>::infinity();  // norm of the block they were made for
+  std::vector<std::pair<float, Progress*>> order_;  // the same with the norm that each needs
+  bool any_invalid_ = false;         // the list holds for this block alone
+  double largest_ = std::numeric_limits<double>::infinity();  // norm of the block it was made for
   int age_ = 0;                      // blocks since
-  Scanned scanned_;                  // since then, by each of the queries that scan
-  std::int64_t n_blocks_ = 0;        // since then
+  int n_lists_ = 0;                  // made so far
+  Walk walk_;                        // since then
 };
 
 }  // namespace gpurec::cpu

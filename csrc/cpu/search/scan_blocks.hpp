@@ -37,6 +37,7 @@ struct Progress {
            const FiltersView& filters, const Kernels& kernels, Precision precision)
       : index(index),
         query(query),
+        kernels(&kernels),
         denied(filters, index),
         candidates(table, table.n_active(), kernels, precision, query, k) {}
 
@@ -49,7 +50,7 @@ struct Progress {
 
   // Makes what the query is scanned with; false where there is no such thing.
   bool is_ready(Precision wanted) {
-    const bool coded = wanted == Precision::int8 || wanted == Precision::int4;
+    const bool coded = wanted == Precision::int8 || wanted == Precision::int4 || wanted == Precision::leading;
     const bool ready = coded ? quantise() : wanted == Precision::bf16 ? round() : true;
     precision = ready ? wanted : Precision::fp32;
     return ready;
@@ -57,19 +58,22 @@ struct Progress {
 
   std::int64_t index;
   const float* query;
+  const Kernels* kernels;
   DeniedClasses denied;
   Candidates candidates;
   SharedTau* shared = nullptr;
+  bool is_done = false;  // no further block matters
   Precision precision = Precision::fp32;  // that it is scanned in
   std::vector<std::int8_t> codes;  // of an int8 or 4-bit scan
   QueryCodes query_codes;
+  LeadingQuery leading;  // of a scan in leading directions
   std::vector<std::uint32_t> pairs;  // of a bfloat16 scan
 
  private:
   bool quantise() {
     const std::int64_t d = candidates.items().d();
     codes.resize(std::size_t((d + 2 * kGroup - 1) / (2 * kGroup) * (2 * kGroup)));
-    query_codes = quantise_query(query, d, codes.data());
+    query_codes = kernels->quantise_query(query, d, codes.data());
     if (query_codes.scale == 0.0f) return false;
     candidates.allow_int8(query_codes);
     return true;
@@ -92,10 +96,15 @@ struct Blocks {
   std::size_t n_parts;
   std::size_t every;
   std::size_t run = 1;
+  bool score_at_once = false;  // what many queries want of a tile, where the arithmetic can
 
   std::size_t first() const { return part * run; }
   std::size_t after(std::size_t block) const {
     return block + 1 + ((block + 1) % run == 0 ? (n_parts - 1) * run : 0);
+  }
+  std::int64_t count(std::size_t n_blocks) const {
+    const std::size_t round = n_parts * run, last = n_blocks % round;
+    return std::int64_t(n_blocks / round * run + std::min(run, last - std::min(last, part * run)));
   }
 };
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <deque>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -39,7 +38,7 @@ class Search {
         k_(k),
         floor_(floor),
         filters_(filters),
-        precision_(can_scan(table, kernels, precision) ? precision : Precision::fp32),
+        precision_(scanned_in(table, kernels, precision)),
         answer_(std::move(answer)),
         report_(report),
         kernels_(kernels),
@@ -59,15 +58,17 @@ class Search {
   }
 
  private:
-  static bool can_scan(const ItemTable& table, const Kernels& kernels, Precision precision) {
-    if (precision == Precision::bf16) return kernels.scan_tile_bf16 != nullptr;
-    return precision == Precision::fp32 || table.with_codes();
+  static Precision scanned_in(const ItemTable& table, const Kernels& kernels, Precision wanted) {
+    if (wanted == Precision::bf16) return kernels.scan_tile_bf16 != nullptr ? wanted : Precision::fp32;
+    if (wanted == Precision::leading && table.leading() == nullptr) wanted = Precision::int8;
+    return table.with_codes() ? wanted : Precision::fp32;
   }
 
-  using Group = std::deque<Progress>;
+  using Group = std::vector<Progress>;
 
   static std::vector<Progress*> members(Group& group, std::int64_t first, std::int64_t end) {
     std::vector<Progress*> part;
+    part.reserve(std::size_t(end - first));
     for (std::int64_t i = first; i < end; ++i) part.push_back(&group[std::size_t(i)]);
     return part;
   }
@@ -87,7 +88,8 @@ class Search {
     const std::int64_t most_scanned = std::clamp<std::int64_t>(kRoom / table_.d() / kTileQueries, 8, 86) * kTileQueries;
     const std::int64_t room = queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
     const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
-    const std::int64_t size = share_of(of_thread, std::min(kMostRescored, room));
+    const std::int64_t together = table_.with_codes() ? 22 * kTileQueries : kMostRescored;
+    const std::int64_t size = share_of(of_thread, std::min(together, room));
     const Sample sample = sample_of(1);
     in_tasks((queries_.rows + size - 1) / size, [&](std::int64_t task, PhaseClock& clock) {
       Group group = progress_of(task * size, std::min(queries_.rows, (task + 1) * size), clock);
@@ -118,6 +120,7 @@ class Search {
     in_tasks(std::min(n_parts, queries_.rows), [&](std::int64_t task, PhaseClock& clock) {
       const std::int64_t n_tasks = std::min(n_parts, queries_.rows);
       Group group;
+      group.reserve(std::size_t(queries_.rows / n_tasks + 1));
       for (std::int64_t i = queries_.rows * task / n_tasks; i < queries_.rows * (task + 1) / n_tasks; ++i) {
         group.push_back(std::move(parts[0][std::size_t(i)]));
         for (std::int64_t part = 1; part < n_parts; ++part) {
@@ -129,13 +132,20 @@ class Search {
   }
 
   Sample sample_of(std::size_t n_parts) const {
-    if (precision_ == Precision::int4) return {};  // its candidates are scored at once
+    if (precision_ == Precision::int4 || precision_ == Precision::leading) return {};  // its candidates are scored at once
     const double scan_cost =
         double(table_.d()) / (precision_ == Precision::int8 ? 4000 : precision_ == Precision::bf16 ? 900 : 460);
     const Sample sample =
         cheapest_sample(double(table_.n_active()) / double(n_parts), double(k_) / double(n_parts), scan_cost);
     if (report_ != nullptr) report_->sample_every = sample.every;
     return sample;
+  }
+
+  // Whether an item is wanted by half a query or more, of several: then it is read and widened once for all of them.
+  bool worth_scoring_at_once(std::size_t n_queries) const {
+    constexpr std::size_t kSeveral = 8;
+    const double n_items = double(table_.n_active());
+    return n_queries >= kSeveral && 2 * double(n_queries) * std::min(double(k_), n_items) >= n_items;
   }
 
   // Scans a share of the blocks.
@@ -145,16 +155,19 @@ class Search {
     for (Progress* p : group) (p->is_ready(precision_) ? ready : others).push_back(p);
     const auto scan_part = [&](Precision precision, const std::vector<Progress*>& part) {
       if (part.empty()) return;
+      const bool at_once = precision == Precision::int8 && worth_scoring_at_once(part.size());
       if (sample.every > 0) {
         clock.begin(Phase::sample);
         for (Progress* p : part) p->candidates.begin_sample(sample.rank);
         Blocks sampled = share;
         sampled.every = std::size_t(sample.every);
         scan_blocks(table_, filters_, kernels_, precision, part, sampled);
-        for (Progress* p : part) p->candidates.end_sample(sample.n_expected);
+        for (Progress* p : part) p->candidates.end_sample(sample.n_expected, at_once);
       }
       clock.begin(Phase::scan);
-      scan_blocks(table_, filters_, kernels_, precision, part, share);
+      Blocks all = share;
+      all.score_at_once = at_once;
+      scan_blocks(table_, filters_, kernels_, precision, part, all);
     };
     scan_part(precision_, ready);
     scan_part(Precision::fp32, others);
@@ -200,8 +213,10 @@ class Search {
   Group progress_of(std::int64_t first, std::int64_t end, PhaseClock& clock) const {
     clock.begin(Phase::start);
     Group group;
+    group.reserve(std::size_t(end - first));
     for (std::int64_t i = first; i < end; ++i) {
-      group.push_back(start_of(i));
+      group.emplace_back(table_, i, queries_.row(i), k_, filters_, kernels_, precision_);
+      group.back().candidates.prove(floor_);
       seed(group.back());
     }
     return group;

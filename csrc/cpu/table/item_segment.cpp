@@ -53,8 +53,8 @@ bool can_be_codes(float scale, float error) {
 }  // namespace
 
 std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, const std::uint32_t* public_rows,
-                                                 Metric metric, bool with_codes, const Kernels& kernels,
-                                                 int n_threads) {
+                                                 Metric metric, bool with_codes, Pruning::Directions directions,
+                                                 const Kernels& kernels, int n_threads) {
   const std::int64_t n = rows.rows;
   const std::int64_t d = rows.cols;
   std::vector<double> squares(static_cast<std::size_t>(n));
@@ -102,6 +102,7 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
     segment->errors4 = arrays->int4.errors.data();
   }
   segment->find_blocks();
+  segment->leading = leading_plane(*segment, directions, kernels, n_threads);
   return segment;
 }
 
@@ -117,6 +118,15 @@ std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t
   }
   auto segment = std::make_shared<ItemSegment>(std::move(arrays));
   segment->find_blocks();
+  if (segment->leading != nullptr) {
+    auto plane = std::make_shared<LeadingPlane>(*segment->leading);
+    for (std::int64_t t = 0; t < segment->n_tiles(); ++t) {
+      if (!can_be_codes(plane->scales[t], plane->errors[t]) || !(plane->norms[t] >= 0.0f)) {
+        throw std::invalid_argument("[index] expected scales, errors and norms of leading directions");
+      }
+    }
+    segment->leading = plane->complete(segment->tiles) ? plane : nullptr;
+  }
   return segment;
 }
 
@@ -144,7 +154,8 @@ std::int64_t ItemSegment::n_bytes() const {
   const std::int64_t per_item = std::int64_t(sizeof(float) + sizeof(std::uint32_t));
   const std::int64_t of_codes = n_tiles() * (tile_bytes() + tile_bytes4() + std::int64_t(4 * sizeof(float)));
   return padded(n) * (per_item + d * std::int64_t(sizeof(float))) + (codes == nullptr ? 0 : of_codes) +
-         std::int64_t(blocks.size() * sizeof(BlockNorms) + 2 * tiles.size() * sizeof(TileBounds));
+         std::int64_t(blocks.size() * sizeof(BlockNorms) + 2 * tiles.size() * sizeof(TileBounds)) +
+         (leading == nullptr ? 0 : leading->n_bytes(n_tiles()));
 }
 
 }  // namespace gpurec::cpu

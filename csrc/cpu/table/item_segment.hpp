@@ -10,6 +10,7 @@
 #include "gpurec/scan_i8.hpp"
 #include "gpurec/views.hpp"
 #include "table/aligned.hpp"
+#include "table/leading_plane.hpp"
 
 namespace gpurec::cpu {
 
@@ -42,6 +43,7 @@ struct ItemSegment {
   const std::uint8_t* codes4 = nullptr;      // (padded n / kTileItems, tile_bytes4)
   const float* scales4 = nullptr;
   const float* errors4 = nullptr;            // of a share
+  std::shared_ptr<const LeadingPlane> leading;  // of the same items in a few directions, or null
   std::vector<BlockNorms> blocks;
   std::vector<TileBounds> tiles;             // empty without codes
   std::vector<TileBounds> tiles4;            // with the error of a share
@@ -92,7 +94,7 @@ std::shared_ptr<const ItemSegment> view_segment(ItemSegment arrays, std::int64_t
 // A segment of prepared rows; row i is public row public_rows[i]. Costs a sum of squares and a copy of each row,
 // another for int8 codes where they are wanted, and a sort of the norms.
 std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, const std::uint32_t* public_rows,
-                                                 Metric metric, bool with_codes, const Kernels& kernels,
-                                                 int n_threads);
+                                                 Metric metric, bool with_codes, Pruning::Directions directions,
+                                                 const Kernels& kernels, int n_threads);
 
 }  // namespace gpurec::cpu

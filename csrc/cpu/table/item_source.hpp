@@ -18,6 +18,12 @@ class ItemSource {
   virtual double norm_at(std::uint32_t position) const = 0;  // an upper bound
   virtual const TileBounds* tile_at(std::uint32_t position) const = 0;  // null without codes
   virtual void copy_item(std::uint32_t position, float* out) const = 0;
+  // Where the item lies, or `room` with its copy.
+  virtual const float* item_at(std::uint32_t position, float* room) const {
+    copy_item(position, room);
+    return room;
+  }
+  virtual void prefetch_item(std::uint32_t) const {}
 };
 
 }  // namespace gpurec::cpu

@@ -92,7 +92,8 @@ std::shared_ptr<const ItemSegment> ItemTable::merged(std::size_t first_part, con
       }
     }
   });
-  return build_segment({items.data(), n, d_, d_}, rows.data(), metric_, with_codes_, kernels, n_threads);
+  return build_segment({items.data(), n, d_, d_}, rows.data(), metric_, with_codes_, pruning_.directions, kernels,
+                       n_threads);
 }
 
 // Keeps each segment at least four times as large as the next: a row is copied a few times in its life, and a
@@ -123,6 +124,10 @@ void ItemTable::find_blocks() {
   }
   std::stable_sort(blocks_.begin(), blocks_.end(),
                    [](const Block& a, const Block& b) { return a.largest > b.largest; });
+  if (pruning_.head) return;
+  for (std::size_t i = blocks_.size(); i > 1; --i) {
+    std::swap(blocks_[i - 1], blocks_[(std::uint64_t(i) * 2654435761u >> 16) % i]);
+  }
 }
 
 std::shared_ptr<const ItemTable> ItemTable::with_items(MatrixView<const float> rows, const std::uint32_t* public_rows,
@@ -140,7 +145,7 @@ std::shared_ptr<const ItemTable> ItemTable::with_items(MatrixView<const float> r
     }
   }
   if (rows.rows > 0) {
-    table->add_segment(build_segment(rows, public_rows, metric_, with_codes_, kernels, n_threads));
+    table->add_segment(build_segment(rows, public_rows, metric_, with_codes_, pruning_.directions, kernels, n_threads));
     table->merge_tail(kernels, n_threads);
     const Part& last = table->parts_.back();
     for (std::int64_t at = 0; at < last.segment->n; ++at) {
@@ -180,17 +185,27 @@ std::shared_ptr<const ItemTable> ItemTable::restricted_to(const std::uint32_t* p
     const std::int64_t end = std::min(n_items, (task + 1) * kItemsPerTask);
     for (std::int64_t i = task * kItemsPerTask; i < end; ++i) copy_item(positions[std::size_t(i)], items.data() + i * d_);
   });
-  return ItemTable(d_, metric_, false).with_items({items.data(), n_items, d_, d_}, rows.data(), n_rows_, kernels, n_threads);
+  return ItemTable(d_, metric_, false, pruning_).with_items({items.data(), n_items, d_, d_}, rows.data(), n_rows_, kernels, n_threads);
+}
+
+std::shared_ptr<const ItemTable> ItemTable::with_directions(MatrixView<const float> directions, const Kernels& kernels,
+                                                            int n_threads) const {
+  auto table = std::make_shared<ItemTable>(*this);
+  if (table->parts_.empty() || !table->with_codes_) return table;
+  auto segment = std::make_shared<ItemSegment>(*table->parts_[0].segment);
+  segment->leading = leading_plane_of(*segment, directions, kernels, n_threads);
+  table->parts_[0].segment = std::move(segment);
+  return table;
 }
 
 std::shared_ptr<const ItemTable> ItemTable::compacted(const Kernels& kernels, int n_threads) const {
   if (parts_.size() <= 1 && (parts_.empty() || parts_[0].dead == nullptr)) return std::make_shared<ItemTable>(*this);
-  return of_segment(merged(0, kernels, n_threads), n_rows_);
+  return of_segment(merged(0, kernels, n_threads), n_rows_, pruning_);
 }
 
 std::shared_ptr<const ItemTable> ItemTable::of_segment(std::shared_ptr<const ItemSegment> segment,
-                                                       std::int64_t n_rows) {
-  auto table = std::make_shared<ItemTable>(segment->d, segment->metric, segment->codes != nullptr);
+                                                       std::int64_t n_rows, Pruning pruning) {
+  auto table = std::make_shared<ItemTable>(segment->d, segment->metric, segment->codes != nullptr, pruning);
   table->grow(n_rows);
   table->n_active_ = segment->n;
   std::vector<char> owned;

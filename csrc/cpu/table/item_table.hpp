@@ -22,7 +22,7 @@ class ItemTable final : public ItemSource {
     std::int64_t n_dead;
   };
 
-  // A block of some part, in the order in which a search visits them: largest norm first.
+  // A block of some part, in the order in which a search visits them: largest norm first, or in any.
   struct Block {
     std::uint32_t part;
     std::uint32_t first;  // position within the part
@@ -31,11 +31,22 @@ class ItemTable final : public ItemSource {
   };
 
   // A table with codes can be scanned in int8 arithmetic too.
-  ItemTable(std::int64_t d, Metric metric, bool with_codes) : d_(d), metric_(metric), with_codes_(with_codes) {}
+  ItemTable(std::int64_t d, Metric metric, bool with_codes, Pruning pruning = {})
+      : d_(d), metric_(metric), with_codes_(with_codes), pruning_(pruning) {}
 
   std::int64_t d() const override { return d_; }
   Metric metric() const override { return metric_; }
   bool with_codes() const { return with_codes_; }
+  const Pruning& pruning() const { return pruning_; }
+  // Whether no block has a larger score in it than norms allow the one before: then a search may end early.
+  bool norms_fall() const { return metric_ == Metric::dot && pruning_.head; }
+  // The directions that queries are rotated to, those of the first segment that has some; null where none has.
+  const LeadingPlane* leading() const {
+    for (const Part& part : parts_) {
+      if (part.segment->leading != nullptr) return part.segment->leading.get();
+    }
+    return nullptr;
+  }
   std::int64_t n_rows() const { return n_rows_; }      // public rows ever given
   std::int64_t n_active() const { return n_active_; }  // those that a search can return
   const std::vector<Part>& parts() const { return parts_; }
@@ -78,7 +89,13 @@ class ItemTable final : public ItemSource {
     part.segment->copy_item(position - part.base, out);
   }
 
-  void prefetch_item(std::uint32_t position) const {
+  const float* item_at(std::uint32_t position, float* room) const override {
+    const Part& part = part_of(position);
+    if (part.segment->by_rows()) return part.segment->row(position - part.base);
+    part.segment->copy_item(position - part.base, room);
+    return room;
+  }
+  void prefetch_item(std::uint32_t position) const override {
     const Part& part = part_of(position);
     part.segment->prefetch_item(position - part.base);
   }
@@ -93,10 +110,14 @@ class ItemTable final : public ItemSource {
   // longer to make than they save.
   std::shared_ptr<const ItemTable> restricted_to(const std::uint32_t* public_rows, std::int64_t n,
                                                  const Kernels& kernels, int n_threads) const;
+  // The same table whose first segment is scanned in these directions, (m, d), whether they lead or not.
+  std::shared_ptr<const ItemTable> with_directions(MatrixView<const float> directions, const Kernels& kernels,
+                                                   int n_threads) const;
   // The same items in one segment without dead positions.
   std::shared_ptr<const ItemTable> compacted(const Kernels& kernels, int n_threads) const;
   // A table of one segment that was made elsewhere, a mapped file for example.
-  static std::shared_ptr<const ItemTable> of_segment(std::shared_ptr<const ItemSegment> segment, std::int64_t n_rows);
+  static std::shared_ptr<const ItemTable> of_segment(std::shared_ptr<const ItemSegment> segment, std::int64_t n_rows,
+                                                     Pruning pruning);
 
  private:
   static constexpr int kChunkBits = 10;
@@ -114,6 +135,7 @@ class ItemTable final : public ItemSource {
   std::int64_t d_;
   Metric metric_;
   bool with_codes_;
+  Pruning pruning_;
   std::int64_t n_rows_ = 0;
   std::int64_t n_active_ = 0;
   std::vector<Part> parts_;

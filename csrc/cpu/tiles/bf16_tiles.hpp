@@ -8,6 +8,8 @@ namespace gpurec::cpu {
 // is little beside the scan.
 class Bf16Tiles {
  public:
+  static constexpr bool kDropsQueries = false;
+
   explicit Bf16Tiles(const ScanInput& input)
       : input_(input), tile_(n_pairs(input.table.d()) * kTileItems) {}
 
@@ -30,9 +32,10 @@ class Bf16Tiles {
     return true;
   }
 
-  Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block*) {
+  void scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block*,
+            Walk& walk) {
     const ItemTable::Part& part = input_.table.parts()[block.part];
-    Scanned scanned;
+    Scanned& scanned = walk.scanned;
     for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
       if (!input_.is_wanted(tile)) continue;
       const std::uint64_t live = input_.live(part, at, end);
@@ -41,7 +44,6 @@ class Bf16Tiles {
       scanned.items += n_items;
       if (live != 0) scan_tile(part, at, n_items, live);
     }
-    return scanned;
   }
 
   void finish() {}

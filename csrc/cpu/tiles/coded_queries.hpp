@@ -11,7 +11,7 @@ namespace gpurec::cpu {
 struct CodedQueries {
   std::vector<Progress*> members;
   std::vector<const std::int8_t*> codes;
-  std::vector<float> below, length, error, inverse_scale;
+  std::vector<float> below, least_norm, length, error, inverse_scale;
   std::vector<std::int32_t> offset;
   std::vector<std::int32_t> start, weights;  // of the tile that is scanned
 
@@ -19,6 +19,7 @@ struct CodedQueries {
     members.clear();
     codes.clear();
     if (!GPUREC_PLANTED(int8_threshold_stale)) below.clear();
+    least_norm.clear();
     length.clear();
     error.clear();
     inverse_scale.clear();
@@ -27,14 +28,31 @@ struct CodedQueries {
 
   // `zero` is what item codes are offset by.
   void add(Progress& p, std::int32_t zero) {
-    const Int8Bound& bound = p.candidates.int8_bound();
+    add(p, p.candidates.int8_bound(), p.codes.data(), -zero * p.query_codes.sum);
+  }
+
+  // The same of other codes of the query, with their bound and what takes the offset back.
+  void add(Progress& p, const Int8Bound& bound, const std::int8_t* of_query, std::int32_t offset_back) {
     members.push_back(&p);
-    codes.push_back(p.codes.data());
-    below.push_back(below_of(members.size() - 1));
+    codes.push_back(of_query);
+    below.push_back(p.candidates.int8_bound().below(p.candidates.tau()));
+    least_norm.push_back(p.candidates.int8_bound().least_norm(p.candidates.tau()));
     length.push_back(bound.length());
     error.push_back(bound.error_per_norm());
     inverse_scale.push_back(1.0f / bound.scale());
-    offset.push_back(-zero * p.query_codes.sum);
+    offset.push_back(offset_back);
+  }
+
+  // The last one is done.
+  void drop_last() {
+    members.pop_back();
+    codes.pop_back();
+    below.pop_back();
+    least_norm.pop_back();
+    length.pop_back();
+    error.pop_back();
+    inverse_scale.pop_back();
+    offset.pop_back();
   }
 
   int size() const { return int(members.size()); }
@@ -63,9 +81,10 @@ struct CodedQueries {
   }
 
   // What query m rejects, now that its threshold rose.
-  float below_of(std::size_t m) const {
+  void raise(std::size_t m, std::size_t of) {
     const Candidates& c = members[m]->candidates;
-    return c.int8_bound().below(c.tau());
+    below[of] = c.int8_bound().below(c.tau());
+    least_norm[of] = c.int8_bound().least_norm(c.tau());
   }
 };
 

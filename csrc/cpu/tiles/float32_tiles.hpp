@@ -6,6 +6,8 @@ namespace gpurec::cpu {
 
 class Float32Tiles {
  public:
+  static constexpr bool kDropsQueries = false;
+
   explicit Float32Tiles(const ScanInput& input) : input_(input) {}
 
   const std::vector<Progress*>& members() const { return members_; }
@@ -25,7 +27,8 @@ class Float32Tiles {
     return true;
   }
 
-  Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
+  void scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following,
+            Walk& walk) {
     alignas(64) float start[kTileItems] = {};
     alignas(64) float scores[kTileQueries * kTileItems];
     std::uint64_t hits[kTileQueries] = {};
@@ -36,7 +39,7 @@ class Float32Tiles {
     const float* const next_block =
         following == nullptr || by_rows ? nullptr : table.parts()[following->part].segment->panel_of(following->first);
     const std::int64_t d = table.d() - (GPUREC_PLANTED(scan_drops_last_component) ? table.d() % 2 : 0);
-    Scanned scanned;
+    Scanned& scanned = walk.scanned;
     for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
       if (!input_.is_wanted(tile)) continue;
       const std::uint64_t live = input_.live(part, at, end);
@@ -74,7 +77,6 @@ class Float32Tiles {
         }
       }
     }
-    return scanned;
   }
 
   void finish() {}

@@ -12,6 +12,8 @@ namespace gpurec::cpu {
 
 class Int4Tiles {
  public:
+  static constexpr bool kDropsQueries = false;
+
   explicit Int4Tiles(const ScanInput& input)
       : input_(input), int8_(input), n_head_(std::clamp<std::int64_t>(input.table.n_active() / kItemsPerHead, 1, 16)) {}
 
@@ -27,14 +29,16 @@ class Int4Tiles {
     return int8_.add(p, block);
   }
 
-  Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
+  void scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following,
+            Walk& walk) {
     if (n_blocks_++ < n_head_ || n_near_ > kMostNear + n_items_ / kItemsPerNear) {
-      return int8_.scan(block, tile, end, following);
+      int8_.scan_all(block, tile, end, following, walk.scanned);
+      return;
     }
     if (n_blocks_ == n_head_ + 1) {
       for (std::size_t m = 0; m < members().size(); ++m) {
         members()[m]->candidates.score_list();
-        queries_.below[m] = queries_.below_of(m);
+        queries_.raise(m, m);
       }
     }
     const ItemTable::Part& part = input_.table.parts()[block.part];
@@ -76,7 +80,7 @@ class Int4Tiles {
       }
     }
     n_items_ += scanned.items * std::int64_t(members().size());
-    return scanned;
+    walk.scanned.add(scanned);
   }
 
   // No block follows: what waits is scored if it may still matter.
@@ -148,7 +152,7 @@ class Int4Tiles {
     for (const Near& near : soon_) score(near);
     soon_.clear();
     for (std::size_t m = 0; m < members().size(); ++m) {
-      if (members()[m]->candidates.sharpen()) queries_.below[m] = queries_.below_of(m);
+      if (members()[m]->candidates.sharpen()) queries_.raise(m, m);
     }
   }
 

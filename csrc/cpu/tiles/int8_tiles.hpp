@@ -2,64 +2,98 @@
 #pragma once
 #include "search/block_scan.hpp"
 #include "tiles/coded_queries.hpp"
+#include "tiles/tile_scores.hpp"
 
 namespace gpurec::cpu {
 
 class Int8Tiles {
  public:
-  explicit Int8Tiles(const ScanInput& input) : input_(input) {}
+  static constexpr bool kDropsQueries = true;  // as their tiles no longer matter
+
+  explicit Int8Tiles(const ScanInput& input) : input_(input), scores_(input) {}
 
   const std::vector<Progress*>& members() const { return queries_.members; }
 
-  void clear() { queries_.clear(); }
+  void clear() {
+    queries_.clear();
+    scores_.clear();
+  }
 
   bool add(Progress& p, const ItemTable::Block&) {
     queries_.add(p, GPUREC_PLANTED(int8_offset_kept) ? 0 : 128);
+    if (input_.score_at_once) scores_.add(p);
     return true;
   }
 
-  Scanned scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following) {
+  // Queries that need larger norms than this tile and all that follow have are done: they are the last ones (BlockScan).
+  void scan(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following,
+            Walk& walk) {
+    const ItemSegment& segment = *input_.table.parts()[block.part].segment;
+    const std::uint8_t* const next_block = codes_of(following);
+    const bool may_drop = input_.table.norms_fall() && input_.table.pruning().norms;
+    // The next block of a segment has no larger norms than this tile; that of another segment may.
+    const float of_following = following == nullptr || GPUREC_PLANTED(norm_cut_of_one_segment)
+                                   ? 0.0f
+                                   : round_up32(following->largest);
+    for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
+      const float norm = std::max(float(segment.tiles[std::size_t(at / kTileItems)].largest), of_following);
+      while (may_drop && queries_.size() > 0 && norm < queries_.least_norm.back()) {
+        walk.drop(*members().back(), (at - block.first) / kTileItems);
+        queries_.drop_last();
+      }
+      if (queries_.size() == 0) return;
+      scan_tile(block, tile, at, end, next_block, walk.scanned);
+    }
+  }
+
+  // The same for all queries, which another kind of tiles keeps too.
+  void scan_all(const ItemTable::Block& block, std::size_t tile, std::int64_t end, const ItemTable::Block* following,
+                Scanned& scanned) {
+    const std::uint8_t* const next_block = codes_of(following);
+    for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
+      scan_tile(block, tile, at, end, next_block, scanned);
+    }
+  }
+
+  void finish() {}
+
+ private:
+  const std::uint8_t* codes_of(const ItemTable::Block* block) const {
+    return block == nullptr ? nullptr : input_.table.parts()[block->part].segment->codes_of(block->first);
+  }
+
+  void scan_tile(const ItemTable::Block& block, std::size_t tile, std::int64_t at, std::int64_t end,
+                 const std::uint8_t* next_block, Scanned& scanned) {
+    if (!input_.is_wanted(tile)) return;
+    const ItemTable::Part& part = input_.table.parts()[block.part];
+    const std::uint64_t live = input_.live(part, at, end);
+    ++scanned.tiles;
+    scanned.items += std::min<std::int64_t>(kTileItems, end - at);
+    if (live == 0) return;
+    const TileBounds& bounds = part.segment->tiles[std::size_t(at / kTileItems)];
+    if (bounds.scale == 0.0f) {
+      if (GPUREC_PLANTED(int8_tiles_without_codes_skipped)) return;
+      for (Progress* p : members()) input_.scan_canonically(*p, part, at, end);
+      return;
+    }
     const std::size_t n = members().size();
     if (near_.size() < n) {
       near_.resize(n);
       hits_.resize(n);
       sums_ = AlignedFloats(std::int64_t(n) * kTileItems);
     }
-    const ItemTable& table = input_.table;
-    const ItemTable::Part& part = table.parts()[block.part];
-    const ItemSegment& segment = *part.segment;
-    const std::uint8_t* const next_block =
-        following == nullptr ? nullptr : table.parts()[following->part].segment->codes_of(following->first);
-    Scanned scanned;
-    for (std::int64_t at = block.first; at < end; at += kTileItems, ++tile) {
-      if (!input_.is_wanted(tile)) continue;
-      const std::uint64_t live = input_.live(part, at, end);
-      ++scanned.tiles;
-      scanned.items += std::min<std::int64_t>(kTileItems, end - at);
-      if (live == 0) continue;
-      const TileBounds& bounds = segment.tiles[std::size_t(at / kTileItems)];
-      if (bounds.scale == 0.0f) {
-        if (GPUREC_PLANTED(int8_tiles_without_codes_skipped)) continue;
-        for (Progress* p : members()) input_.scan_canonically(*p, part, at, end);
-        continue;
-      }
-      const std::uint8_t* const next = at + kTileItems < end ? segment.codes_of(at + kTileItems) : next_block;
-      scan_tile(bounds, part, at, live, next);
-    }
-    return scanned;
+    scan_codes(bounds, part, at, live, at + kTileItems < end ? part.segment->codes_of(at + kTileItems) : next_block);
   }
 
-  void finish() {}
-
- private:
-  void scan_tile(const TileBounds& bounds, const ItemTable::Part& part, std::int64_t at, std::uint64_t live,
-                 const std::uint8_t* next) {
+  void scan_codes(const TileBounds& bounds, const ItemTable::Part& part, std::int64_t at, std::uint64_t live,
+                  const std::uint8_t* next) {
     const ItemSegment& segment = *part.segment;
     const std::int32_t* const start = queries_.start_at(bounds, input_.kernels);
     auto* const sums = reinterpret_cast<std::int32_t*>(sums_.data());
     const int n_near =
         input_.kernels.scan_tile_i8(queries_.codes.data(), start, queries_.size(), segment.codes_of(at),
                                     segment.n_groups(), near_.data(), hits_.data(), sums, next);
+    if (input_.score_at_once && score_at_once(part, at, live, n_near)) return;
     for (int r = 0; r < n_near; ++r) {
       std::uint64_t bits = hits_[std::size_t(r)] & live;
       if (bits == 0) continue;
@@ -68,9 +102,28 @@ class Int8Tiles {
       bits = input_.permitted(p, segment.row_of + at, bits);
       const std::int32_t add = queries_.offset[m] - start[m];
       if (offer(p, sums + r * kTileItems, add, bounds, part.base + std::uint32_t(at), bits)) {
-        queries_.below[GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m] = queries_.below_of(m);
+        queries_.raise(m, GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
       }
     }
+  }
+
+  // Whether so much of a tile is wanted; then it has its scores.
+  bool score_at_once(const ItemTable::Part& part, std::int64_t at, std::uint64_t live, int n_near) {
+    std::int64_t n_wanted = 0;
+    for (int r = 0; r < n_near && n_wanted < kTileItems; ++r) {
+      n_wanted += __builtin_popcountll(hits_[std::size_t(r)] & live);
+    }
+    if (n_wanted < kTileItems) return false;
+    for (int r = 0; r < n_near; ++r) {
+      std::uint64_t& bits = hits_[std::size_t(r)];
+      const auto m = std::size_t(near_[std::size_t(r)]);
+      bits &= live;
+      if (GPUREC_PLANTED(scored_at_once_unfiltered)) continue;
+      bits = input_.permitted(*members()[m], part.segment->row_of + at, bits);
+    }
+    scores_.score(members(), part, at, near_.data(), hits_.data(), n_near,
+                  [&](std::size_t m) { queries_.raise(m, m); });
+    return true;
   }
 
   // The scan values of a tile's sums; `add` takes the threshold off and the offset back.
@@ -94,6 +147,7 @@ class Int8Tiles {
 
   const ScanInput& input_;
   CodedQueries queries_;
+  TileScores scores_;
   // Of the tile that is scanned.
   std::vector<std::int32_t> near_;
   std::vector<std::uint64_t> hits_;

@@ -124,6 +124,13 @@ class QueryBound {
     return round32(next_up(distance_rounding(largest) - next_down(gap * gap)));
   }
 
+  // Every item whose norm is below this has a canonical score below tau; 0 where norms alone tell nothing.
+  GPUREC_HD float least_norm(float tau) const {
+    const float below = GPUREC_PLANTED(least_norm_of_tau) ? tau : next_down32(tau);
+    if (euclidean_ || !(below > 0.0f)) return 0.0f;
+    return round_down32(double(below) / (query_upper_ * (1.0 + (double(d_) / 32 + 16) * 0x1p-52)));
+  }
+
  protected:
   // u: how far the canonical float64 sums stray from the exact score of an item of at most that norm.
   GPUREC_HD double dot_rounding(double item_norm) const {
@@ -233,6 +240,8 @@ class Int8Bound : public QueryBound {
       : QueryBound(metric, d, query_squares), scale_(scale), length_(length), error_(error) {
     if (GPUREC_PLANTED(int8_query_error_dropped)) error_ = 0.0;
     if (GPUREC_PLANTED(int8_item_error_dropped)) length_ = 0.0;
+    length32_ = round_up32(length_);
+    error_per_norm_ = round_up32(next_up(error_ + dot_rounding(1.0)));
   }
 
   GPUREC_HD float scale() const { return scale_; }
@@ -264,8 +273,8 @@ class Int8Bound : public QueryBound {
     const double rounding = 2.0 * distance_factor() * query_upper_ * query_upper_ + 0x1p-1000;
     return round_down32(next_down(0.5 * next_down(double(below) + query_squares_) - rounding));
   }
-  GPUREC_HD float length() const { return round_up32(length_); }
-  GPUREC_HD float error_per_norm() const { return round_up32(next_up(error_ + dot_rounding(1.0))); }
+  GPUREC_HD float length() const { return length32_; }
+  GPUREC_HD float error_per_norm() const { return error_per_norm_; }
   GPUREC_HD float start_shift(const TileBounds& tile) const {
     if (!euclidean_) return 0.0f;
     const double nearest = GPUREC_PLANTED(int8_start_shift_of_largest) ? tile.largest : tile.smallest;
@@ -277,6 +286,8 @@ class Int8Bound : public QueryBound {
   GPUREC_HD double distance_factor() const { return (double(d_) / 32 + 11) * 0x1p-52; }
 
   float scale_ = 1.0f;
+  float length32_ = 0.0f;
+  float error_per_norm_ = 0.0f;
   double length_ = 0.0;
   double error_ = 0.0;
 };
@@ -353,6 +364,31 @@ class MatrixUnitBound : public QueryBound {
  private:
   double cut_ = 0.0;
 };
+
+// The bound for an int8 scan in leading directions: with directions V (d x m), y = V'x and z = V'q as float32 came out,
+// and x = V y + p, q = V z + r,
+//   |q.x - z.y| <= |r||p| + eta |z||y| + |V'r||y| + |z||V'p|,   eta >= |V'V - I|_F,   |V'r| <= |V'q - z| + eta |z|.
+// |r||p| is taken as one more component, |r| of the query and |p| of the item, so that the codes are those of (z, |r|)
+// and (y, |p|). The rest is `rotation_error` for each unit of an item's norm, which is at least |x| and |(y, |p|)|.
+// docs/design/0011-pruning.md derives them for d < 2^20, m < 2^8 and eta <= kMostDefect.
+constexpr double kMostDefect = 0.5;
+
+// eta from the sum of the squared components of V'V - I, in float64 from the float32 directions.
+GPUREC_HD inline double rotation_defect(double squares, std::int64_t d, std::int64_t m) {
+  if (GPUREC_PLANTED(rotation_eta_dropped)) return 0.0;
+  return next_up(std::sqrt(squares) * (1.0 + 0x1p-40) + (double(d) / 32 + 16) * kHalfUlp64 * 2.0 * double(m));
+}
+
+// |p| from the sum of the squared components of x - V y, in float64; `norm` is an upper bound of |x|.
+GPUREC_HD inline double rotation_tail(double squares, std::int64_t d, double norm) {
+  if (GPUREC_PLANTED(rotation_tail_dropped)) return 0.0;
+  return squares == 0.0 && norm == 0.0 ? 0.0 : next_up(error_norm_upper(squares, d) + 0x1p-38 * norm);
+}
+
+// `rotated` is an upper bound of |z|.
+GPUREC_HD inline double rotation_error(double eta, double query_norm, double rotated) {
+  return next_up((3.0 * eta * rotated + 0x1p-22 * (query_norm + rotated)) * (1.0 + 0x1p-50));
+}
 
 // Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each
 // square rounded once and their sum once more, and p the float32 dot, the value 2 p - S, rounded once, errs by at most

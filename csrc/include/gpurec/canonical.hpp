@@ -27,12 +27,14 @@ GPUREC_HD inline double lane_sum(std::int64_t d, Term term) {
 }
 
 // q.x; each product of two float32 is exact in float64.
-GPUREC_HD inline double dot64(const float* q, const float* x, std::int64_t d) {
+template <class Value>  // float, or the same as double
+GPUREC_HD inline double dot64(const Value* q, const Value* x, std::int64_t d) {
   return lane_sum(d, [=](std::int64_t i) { return double(q[i]) * double(x[i]); });
 }
 
 // -|q - x|^2; difference, square and sum are each rounded in float64.
-GPUREC_HD inline double neg_squared_distance64(const float* q, const float* x, std::int64_t d) {
+template <class Value>
+GPUREC_HD inline double neg_squared_distance64(const Value* q, const Value* x, std::int64_t d) {
   return -lane_sum(d, [=](std::int64_t i) {
     const double difference = double(q[i]) - double(x[i]);
     return difference * difference;

@@ -24,7 +24,10 @@ struct QueryCodes {
   std::int32_t sum = 0;
 };
 
-// `codes` has room for d components, rounded up to whole pairs of groups.
+// Kernel `quantise_query`, per ISA: all with the same bits. `codes` has room for d components, rounded up to whole pairs
+// of groups; those past d become 0.
+using QuantiseQuery = QueryCodes (*)(const float* q, std::int64_t d, std::int8_t* codes);
+
 inline QueryCodes quantise_query(const float* q, std::int64_t d, std::int8_t* codes) {
   QueryCodes result;
   if (!fits_in_codes(d)) return result;

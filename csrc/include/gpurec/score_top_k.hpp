@@ -17,12 +17,13 @@ struct FiltersView {
   const RowSetsView* hint = nullptr;    // rows to score first; never changes an answer
 };
 
-enum class Precision { fp32, int8, bf16, int4 };
+enum class Precision { fp32, int8, bf16, int4, leading };  // leading: int8 codes in a few directions first
 
 // Counts of the work done for one query.
 struct SearchStats {
   std::int64_t tiles_scanned = 0;        // of kTileItems items, those of a sample too
   std::int64_t tiles_skipped = 0;        // that norms ruled out, in whole blocks
+  std::int64_t leading_tiles = 0;        // of those scanned, in leading directions alone
   std::int64_t items_scanned = 0;        // items whose scan value was compared with a threshold
   std::int64_t candidates = 0;           // items that entered a list
   std::int64_t compressions = 0;         // times a buffer was thinned
@@ -30,12 +31,14 @@ struct SearchStats {
   std::int64_t canonical_fallbacks = 0;  // tiles scored canonically
   std::int64_t supposed = 0;             // scans that a sample gave a threshold
   std::int64_t rescans = 0;              // scans whose threshold proved too high
-  std::int64_t scored_at_once = 0;       // items that came near in 4-bit codes
+  std::int64_t scored_at_once = 0;       // items scored while their tile was scanned: all that came near in 4-bit
+                                         // codes or directions, in int8 those of tiles that many queries want
   std::int64_t rescored = 0;             // canonical scores computed for candidates
 
   void add(const SearchStats& other) {
     tiles_scanned += other.tiles_scanned;
     tiles_skipped += other.tiles_skipped;
+    leading_tiles += other.leading_tiles;
     items_scanned += other.items_scanned;
     candidates += other.candidates;
     compressions += other.compressions;

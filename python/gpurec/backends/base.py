@@ -14,6 +14,7 @@ from .report import SearchReport
 __all__ = [
     "METRICS",
     "NO_DEVICE_FILTERS",
+    "PRUNING",
     "Backend",
     "DeviceBackend",
     "DeviceFilters",
@@ -23,6 +24,9 @@ __all__ = [
 ]
 
 METRICS = ("dot", "cosine", "pearson", "euclidean")
+# What a search may leave out, by names; "auto" in place of them takes what should pay.
+PRUNING = ("head", "norms", "directions")
+Pruning = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,15 @@ class RowSets:
         chosen = query if self.which is None else int(self.which[query])
         return self.rows[self.indptr[chosen] : self.indptr[chosen + 1]]
 
+    def of_queries(self, queries: np.ndarray) -> RowSets:
+        """The sets of some of the queries."""
+        return RowSets(self.indptr, self.rows, queries if self.which is None else self.which[queries])
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The arrays, as native modules take them."""
+        return self.indptr, self.rows, self.which
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -66,6 +79,15 @@ class Filters:
     mask: np.ndarray | None = None
     allow: RowSets | None = None
     deny: tuple[RowSets, ...] = ()
+
+    @property
+    def permits(self) -> tuple[Any, Any, list[Any]]:
+        """Mask, allow and deny, as native modules take them."""
+        return (
+            None if self.mask is None else self.mask.view(np.uint8),
+            None if self.allow is None else self.allow.parts,
+            [sets.parts for sets in self.deny],
+        )
 
 
 NO_FILTERS = Filters()
@@ -154,16 +176,27 @@ class Backend(Protocol):
         ...
 
     def build_index(
-        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
+        self,
+        items: np.ndarray,
+        metric: str,
+        active: np.ndarray | None = None,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> Index:
         """Make items (raw, not prepared) ready for `search`; rows where `active` is False have no item.
 
-        The precision is what the scan of a search may calculate in; a backend may know only one.
+        The precision is what the scan of a search may calculate in, and `pruning` ("auto" or names of
+        `PRUNING`) what it may leave out; a backend may know only one and nothing.
         """
         ...
 
     def index_of_tensors(
-        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+        self,
+        tensors: dict[str, np.ndarray],
+        metric: str,
+        n_rows: int,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> Index:
         """The index that `Index.tensors` of any backend described; arrays may lie in a mapped file.
 

@@ -246,7 +246,7 @@ def measured_costs(isa: str) -> Machine:
     rng = np.random.default_rng(0)
     items, queries = (rng.standard_normal((n, _D), dtype=np.float32) for n in (_ITEMS, _QUERIES))
     rows = np.arange(_ITEMS, dtype=np.uint32)
-    table = native.empty_table(_D, "dot", True).with_items(items, rows, _ITEMS, isa, 1)
+    table = native.empty_table(_D, "dot", True, ["head", "norms"]).with_items(items, rows, _ITEMS, isa, 1)
 
     def seconds(precision: str, n_queries: int, k: int) -> float:
         def search() -> None:

@@ -10,10 +10,11 @@ from .. import config
 from .._native import cpu as native
 from .._native import missing
 from ..errors import BackendUnavailableError
-from .base import NO_FILTERS, Filters, RowSets
+from .base import NO_FILTERS, Filters, Pruning, RowSets
 from .costs import cheapest, costs_of_machine
 from .finite import require_finite
 from .panels import PANEL_ITEMS
+from .pruning import leading_tensors, native_names, pays_in_directions, pruning_choices
 from .report import SearchReport
 
 __all__ = ["CpuBackend", "available_isas"]
@@ -121,37 +122,52 @@ class CpuBackend:
         return native.sgd_epoch(*arrays, **rates)
 
     def build_index(
-        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
+        self,
+        items: np.ndarray,
+        metric: str,
+        active: np.ndarray | None = None,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> CpuIndex:
-        empty = native.empty_table(items.shape[1], metric, self._with_codes(precision))
-        index = CpuIndex(empty, metric, self, precision)
+        empty = native.empty_table(items.shape[1], metric, self._with_codes(precision), native_names(pruning))
+        index = CpuIndex(empty, metric, self, precision, pruning)
         if active is None:
             return index.with_items(items, np.arange(len(items)), len(items))
         rows = np.flatnonzero(active)
         return index.with_items(items[rows], rows, len(items))
 
     def index_of_tensors(
-        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+        self,
+        tensors: dict[str, np.ndarray],
+        metric: str,
+        n_rows: int,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> CpuIndex:
-        with_codes = self._with_codes(precision)
+        with_codes, names = self._with_codes(precision), native_names(pruning)
         rows = tensors["row_of"]
         if with_codes and "codes" in tensors and len(rows) > 0:
             int8 = tensors["codes"], tensors["scales"], tensors["errors"]
             codes = int8, (tensors["codes4"], tensors["scales4"], tensors["errors4"])
-            table = native.table_of_arrays(metric, n_rows, tensors["items"], tensors["norms"], rows, codes)
+            leading = leading_tensors(names, tensors)
+            table = native.table_of_arrays(
+                metric, n_rows, tensors["items"], tensors["norms"], rows, codes, names, leading
+            )
         elif "items" in tensors:
             items = np.ascontiguousarray(tensors["items"])
             if len(items) != len(rows) or len(np.unique(rows)) != len(rows):
                 raise ValueError("items without a row of their own")
-            empty = native.empty_table(items.shape[1], metric, with_codes)
+            empty = native.empty_table(items.shape[1], metric, with_codes, names)
             table = empty.with_items(items, np.ascontiguousarray(rows), n_rows, self.isa, self.n_threads)
         elif len(rows) == 0:
-            table = native.empty_table(tensors["panels"].shape[1], metric, with_codes)
+            table = native.empty_table(tensors["panels"].shape[1], metric, with_codes, names)
             nothing = np.empty((0, table.d), np.float32)
             table = table.with_items(nothing, rows, n_rows, self.isa, self.n_threads)
         else:
-            table = native.table_of_arrays(metric, n_rows, tensors["panels"], tensors["norms"], rows, None)
-        return CpuIndex(table, metric, self, precision)
+            table = native.table_of_arrays(
+                metric, n_rows, tensors["panels"], tensors["norms"], rows, None, names, None
+            )
+        return CpuIndex(table, metric, self, precision, pruning)
 
     def _with_codes(self, precision: str) -> bool:
         return precision in ("int8", "int4") or (precision == "auto" and self.isa not in _QUICKER_IN_FLOAT32)
@@ -175,7 +191,7 @@ class CpuBackend:
                 float(threshold),
                 k,
                 most,
-                *_permits(filters),
+                *filters.permits,
                 index.arithmetic(len(queries), places),
                 self.isa,
                 self.n_threads,
@@ -197,7 +213,7 @@ class CpuBackend:
         if len(queries) >= _QUERIES_WORTH_PANELS and items.nbytes <= _MOST_PANEL_BYTES:
             require_finite(items)  # before their norms are used; otherwise the search looks on its way
             return self.search(self.build_index(items, metric), queries, k, filters, hint)
-        q, permits = self.prepare_rows(queries, metric), _permits(filters)
+        q, permits = self.prepare_rows(queries, metric), filters.permits
         rows, scores, finite = native.search_rows(items, metric, q, k, *permits, self.isa, self.n_threads)
         if not finite:
             raise FloatingPointError("an item is not finite")
@@ -219,7 +235,7 @@ class CpuBackend:
             if report is not None:
                 report.begin("gather")
             table, filters = self._restricted(table, filters, len(queries))
-            permits = _permits(filters)
+            permits = filters.permits
         if report is not None:
             report.begin("prepare")
         prepared = self.prepare_rows(queries, index.metric)
@@ -231,7 +247,7 @@ class CpuBackend:
             prepared,
             k,
             *permits,
-            None if hint is None else _parts(hint),
+            None if hint is None else hint.parts,
             index.arithmetic(len(queries), k),
             report is not None,
             self.isa,
@@ -249,7 +265,7 @@ class CpuBackend:
                 split=found["split"],
                 sample_every=found["sample_every"],
             )
-            report.choices["precision"] = np.array(found["precisions"], object)
+            report.choices |= pruning_choices(index.pruning, found["precisions"])
         return rows, scores
 
     def _restricted(self, table: Any, filters: Filters, n_queries: int) -> tuple[Any, Filters]:
@@ -284,8 +300,8 @@ class CpuBackend:
             mask[allow.of(int(of_set[0]))] = True
             if filters.mask is not None:
                 mask &= filters.mask
-            shared = Filters(mask, None, tuple(_of_queries(sets, of_set) for sets in filters.deny))
-            hints = None if hint is None else _of_queries(hint, of_set)
+            shared = Filters(mask, None, tuple(sets.of_queries(of_set) for sets in filters.deny))
+            hints = None if hint is None else hint.of_queries(of_set)
             if report is None:
                 rows[of_set], scores[of_set] = self.search(index, queries[of_set], k, shared, hints)
                 continue
@@ -300,10 +316,13 @@ class CpuBackend:
 class CpuIndex:
     """Items in panels, and the metric that they and their queries are prepared for."""
 
-    def __init__(self, table: Any, metric: str, backend: CpuBackend, precision: str) -> None:
+    def __init__(
+        self, table: Any, metric: str, backend: CpuBackend, precision: str, pruning: Pruning
+    ) -> None:
         self.table = table
         self.metric = metric
         self.precision = precision
+        self.pruning = pruning
         self.d: int = table.d  # components of an item
         self._backend = backend
         self._choices: dict[tuple[int, int], str] = {}  # a search of a few us has no time to choose anew
@@ -311,7 +330,7 @@ class CpuIndex:
     def arithmetic(self, n_queries: int, k: int) -> str:
         """What a search for the best k scans in."""
         if self.precision != "auto":
-            return self.precision  # float32 where table or ISA have no such arithmetic
+            return self._or_leading(self.precision, k)  # float32 where table or ISA have no such arithmetic
         if not self.table.with_codes:
             return "fp32"
         chosen = self._choices.get((n_queries, k))
@@ -326,7 +345,13 @@ class CpuIndex:
         n_items, backend = self.table.n_active, self._backend
         machine = costs_of_machine(backend.isa, max(n_queries, _LEAST_QUERIES) * n_items * self.d)
         n_threads = backend.n_threads if n_queries * n_items * self.d >= _WORTH_THREADS else 1
-        return cheapest(machine, n_items, self.d, n_queries, k, n_threads)
+        chosen = cheapest(machine, n_items, self.d, n_queries, k, n_threads)
+        return self._or_leading(chosen, k, ("int8", "int4"))
+
+    def _or_leading(self, precision: str, k: int, instead_of: tuple[str, ...] = ("int8",)) -> str:
+        """Leading directions in place of these precisions, where they should pay or were asked for."""
+        pays = pays_in_directions(self.pruning, self.table.n_directions, k, self.table.n_active)
+        return "leading" if precision in instead_of and pays else precision
 
     @property
     def n_bytes(self) -> int:
@@ -362,27 +387,9 @@ class CpuIndex:
         return self.compacted().table.arrays()
 
     def _of(self, table: Any) -> CpuIndex:
-        return CpuIndex(table, self.metric, self._backend, self.precision)
+        return CpuIndex(table, self.metric, self._backend, self.precision, self.pruning)
 
 
 def _shares_sets(allow: RowSets | None, n_queries: int) -> bool:
     """Whether queries choose among so few allow sets that each is worth a search of its own."""
     return allow is not None and allow.which is not None and len(allow.indptr) * _QUERIES_PER_SET <= n_queries
-
-
-def _of_queries(sets: RowSets, queries: np.ndarray) -> RowSets:
-    """The sets of some of the queries."""
-    return RowSets(sets.indptr, sets.rows, queries if sets.which is None else sets.which[queries])
-
-
-def _permits(filters: Filters) -> tuple[Any, Any, list[Any]]:
-    """Mask, allow and deny as the native module takes them."""
-    return (
-        None if filters.mask is None else filters.mask.view(np.uint8),
-        None if filters.allow is None else _parts(filters.allow),
-        [_parts(sets) for sets in filters.deny],
-    )
-
-
-def _parts(sets: RowSets) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    return sets.indptr, sets.rows, sets.which

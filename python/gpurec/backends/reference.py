@@ -301,13 +301,13 @@ class ReferenceBackend:
         return _stack([best_rows(row + np.float32(0.0), rows, k) for row in scores], k)
 
     def build_index(
-        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
+        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, **how: str | tuple[str, ...]
     ) -> ReferenceIndex:
-        """Make raw items ready for `search`; rows where `active` is False have no item."""
+        """Make raw items ready for `search`; rows where `active` is False have no item; `how` is ignored."""
         return ReferenceIndex(prepare_rows(items, metric).astype(np.float64), metric, active)
 
     def index_of_tensors(
-        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, **how: str | tuple[str, ...]
     ) -> ReferenceIndex:
         """The index that `tensors` of any backend described."""
         rows = tensors["row_of"]

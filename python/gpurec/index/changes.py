@@ -180,7 +180,11 @@ class IndexChanges(IndexState):
             if not now.boosted:
                 every, has_item = index.items_of(np.arange(now.n_rows))
                 index = now.backend.build_index(
-                    with_column(every, 0.0), now.scanned_metric, has_item, self.precision
+                    with_column(every, 0.0),
+                    now.scanned_metric,
+                    has_item,
+                    precision=self.precision,
+                    pruning=self.pruning,
                 )
                 items = with_column(items, 0.0)
             items[:, -1] = boosts

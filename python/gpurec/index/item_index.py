@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backends import Backend, select, strict_floats
 from ..device_arrays import is_on_device
-from ..ops.arguments import as_matrix, as_metric, as_precision, as_rows
+from ..ops.arguments import as_matrix, as_metric, as_precision, as_pruning, as_rows
 from ..ops.on_device import device_backend, host_matrix
 from ..types import IdMap
 from .arguments import as_boost
@@ -40,6 +40,12 @@ class ItemIndex(IndexChanges, IndexSearches):
         Arithmetic of the scan: changes speed and memory, no answer. "auto" takes for each search the one
         that should be quickest here; "int4" is meant for one query of a large index; "bf16" is "fp32" where
         the processor has no such arithmetic.
+    pruning : "auto" or names of {"head", "norms", "directions"}
+        What a search leaves out without a loss: changes speed and memory, no answer. "head" begins with the
+        items of largest norm, "norms" skips blocks of items whose norms are too small, "directions" looks at
+        the items in a few leading directions first (with precision "int8" or "auto"). "auto" takes the first
+        two, and directions where the items' spectrum is so steep that they should pay; `()` leaves nothing
+        out.
     on_invalid : {"raise", "drop"}
         What an item with NaN or infinity does: a ValueError that names the first such row, or it keeps its
         row and is never returned.
@@ -65,7 +71,7 @@ class ItemIndex(IndexChanges, IndexSearches):
     Building costs one pass over the items and a sort of their norms; appended items go into a segment of
     their own, and segments are merged as they grow, so that a row is moved a few times in its life.
     Memory on `cpu`: one float32 copy of the items and 13 bytes an item, with codes three eighths more
-    (`nbytes`).
+    (`nbytes`), with leading directions 4 to 32 bytes an item.
 
     Examples
     --------
@@ -83,6 +89,7 @@ class ItemIndex(IndexChanges, IndexSearches):
         ids: Sequence[Any] | np.ndarray | IdMap | None = None,
         boost: Any = None,
         precision: str = "auto",
+        pruning: str | Sequence[str] = "auto",
         on_invalid: str = "raise",
         backend: str | Backend | None = None,
     ) -> None:
@@ -100,15 +107,16 @@ class ItemIndex(IndexChanges, IndexSearches):
                 raise ValueError(f"[ItemIndex] expected {len(rows)} ids, one an item, got {len(ids)}")
         boosts = None if boost is None else as_boost(boost, len(rows), metric, "ItemIndex")
         active = np.isfinite(rows).all(axis=1)
-        precision = as_precision(precision, "ItemIndex")
+        precision, pruning = as_precision(precision, "ItemIndex"), as_pruning(pruning, "ItemIndex")
         nothing = rows[:0] if boosts is None else with_column(rows[:0], 0.0)
-        index = chosen.build_index(nothing, scanned_metric(metric), precision=precision)
+        index = chosen.build_index(nothing, scanned_metric(metric), precision=precision, pruning=pruning)
         empty = IndexVersion(chosen, metric, index, 0, 0, 0, boosts is not None)
         at = np.flatnonzero(active)
         kept = empty.items(rows if len(at) == len(rows) else rows[at], None if boosts is None else boosts[at])
         self._start(
             replace(empty, index=index.with_items(kept, at, len(rows)), n_rows=len(rows), n_active=len(at)),
             precision,
+            pruning,
             ids,
         )
 
@@ -150,7 +158,7 @@ class ItemIndex(IndexChanges, IndexSearches):
         """
         with self._changing:
             now, ids = self._now, None if self._ids is None else self._ids.copy()
-        write_index(path, now, self.precision, ids)
+        write_index(path, now, self.precision, self.pruning, ids)
 
     @classmethod
     @strict_floats()
@@ -180,7 +188,7 @@ class ItemIndex(IndexChanges, IndexSearches):
         ...     ItemIndex.load(folder + "/films", mmap=True).search([[1.0]], 1).rows.tolist()
         [[1]]
         """
-        version, precision, ids = read_index(path, select(backend), mmap)
+        version, precision, pruning, ids = read_index(path, select(backend), mmap)
         index = cls.__new__(cls)
-        index._start(version, precision, ids)
+        index._start(version, precision, pruning, ids)
         return index

@@ -20,8 +20,11 @@ class IndexState:
     A search reads `_now` once and works on that version to its end.
     """
 
-    def _start(self, version: IndexVersion, precision: str, ids: IdMap | None) -> None:
+    def _start(
+        self, version: IndexVersion, precision: str, pruning: str | tuple[str, ...], ids: IdMap | None
+    ) -> None:
         self.precision = precision
+        self.pruning = pruning
         self._now = version
         self._ids = ids
         self._changing = Lock()

@@ -10,7 +10,7 @@ import numpy as np
 from .. import artifacts
 from ..backends import Backend
 from ..errors import ArtifactError
-from ..ops.arguments import as_metric, as_precision
+from ..ops.arguments import as_metric, as_precision, as_pruning
 from ..types import IdMap
 from .versions import IndexVersion, scanned_metric
 
@@ -20,13 +20,18 @@ _KIND = "gpurec.item_index"
 
 
 def write_index(
-    path: str | os.PathLike[str], version: IndexVersion, precision: str, ids: IdMap | None
+    path: str | os.PathLike[str],
+    version: IndexVersion,
+    precision: str,
+    pruning: str | tuple[str, ...],
+    ids: IdMap | None,
 ) -> None:
     """Write one version of an index, replacing an older artefact at once or not at all."""
     tensors = dict(version.index.tensors())
     meta: dict[str, Any] = {
         "metric": version.metric,
         "precision": precision,
+        "pruning": pruning,
         "version": version.number,
         "n_rows": version.n_rows,
         "boosted": version.boosted,
@@ -39,8 +44,8 @@ def write_index(
 
 def read_index(
     path: str | os.PathLike[str], backend: Backend, mmap: bool
-) -> tuple[IndexVersion, str, IdMap | None]:
-    """The saved version, its precision and its ids.
+) -> tuple[IndexVersion, str, str | tuple[str, ...], IdMap | None]:
+    """The saved version, its precision, its pruning and its ids.
 
     Raises
     ------
@@ -51,6 +56,7 @@ def read_index(
     try:
         meta, tensors = artifact.meta, artifact.tensors
         metric, precision = as_metric(meta["metric"], "load"), as_precision(meta["precision"], "load")
+        pruning = as_pruning(meta.get("pruning", "auto"), "load")
         n_rows, number, boosted = meta["n_rows"], meta["version"], meta["boosted"]
         if type(n_rows) is not int or type(number) is not int or type(boosted) is not bool or number < 0:
             raise ValueError("its n_rows, version or boosted is not one")
@@ -59,12 +65,17 @@ def read_index(
             raise ValueError(f"{len(row_of)} items in {n_rows} rows")
         floats = [
             name
-            for name in ("items", "panels", "norms", "scales", "errors", "scales4", "errors4")
-            if name in tensors
+            for name in tensors
+            if name in ("items", "panels", "norms", "scales", "errors", "scales4", "errors4", "directions")
+            or name in ("leading_scales", "leading_errors", "leading_norms")
         ]
         if any(tensors[name].dtype != np.float32 for name in floats):
             raise ValueError("its items are not float32")
-        if any(tensors[name].dtype != np.uint8 for name in ("codes", "codes4") if name in tensors):
+        if any(
+            tensors[name].dtype != np.uint8
+            for name in ("codes", "codes4", "leading_codes")
+            if name in tensors
+        ):
             raise ValueError("its codes are not bytes")
         # Items that come with codes are searched where they lie: what is not finite is never returned.
         if "items" in tensors and "codes" not in tensors and not np.isfinite(tensors["items"]).all():
@@ -76,7 +87,8 @@ def read_index(
         width = tensors["items" if "items" in tensors else "panels"].shape[1:2]
         if not width or width[0] <= boosted:
             raise ValueError("its items have no components")
-        index = backend.index_of_tensors(tensors, scanned_metric(metric), n_rows, precision)
+        how = {"precision": precision, "pruning": pruning}
+        index = backend.index_of_tensors(tensors, scanned_metric(metric), n_rows, **how)
         encoding = meta.get("ids", {})
         if not isinstance(encoding, dict):
             raise ValueError("ids without an encoding")
@@ -87,4 +99,4 @@ def read_index(
         if isinstance(error, ArtifactError):
             raise
         raise ArtifactError(f"[load] expected an index at {os.fspath(path)}, got: {error}") from error
-    return IndexVersion(backend, metric, index, n_rows, len(row_of), number, boosted), precision, ids
+    return IndexVersion(backend, metric, index, n_rows, len(row_of), number, boosted), precision, pruning, ids

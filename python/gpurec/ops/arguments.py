@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import config
 from ..arrays import as_numpy, widened_bfloat16
-from ..backends import METRICS, first_invalid_row, strict_floats
+from ..backends import METRICS, PRUNING, first_invalid_row, strict_floats
 
 __all__ = [
     "PRECISIONS",
@@ -17,6 +17,7 @@ __all__ = [
     "as_matrix",
     "as_metric",
     "as_precision",
+    "as_pruning",
     "as_rows",
     "check_finite",
     "check_result_size",
@@ -108,6 +109,18 @@ def as_precision(precision: Any, op: str) -> str:
     if precision not in PRECISIONS:
         raise ValueError(f"[{op}] expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}")
     return precision
+
+
+def as_pruning(pruning: Any, op: str) -> str | tuple[str, ...]:
+    """ "auto", or names of `PRUNING`, each once and in their order; changes no answer either."""
+    if isinstance(pruning, str) and pruning == "auto":
+        return pruning
+    names = {pruning} if isinstance(pruning, str) else set(pruning)
+    if not names <= set(PRUNING):
+        raise ValueError(
+            f"[{op}] expected pruning to be 'auto' or some of {', '.join(PRUNING)}, got {pruning!r}"
+        )
+    return tuple(name for name in PRUNING if name in names)
 
 
 def as_rows(rows: Any, n_rows: int, op: str, *, distinct: bool = False) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..._native import cpu as native
 from ...device_arrays import DeviceArray
-from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, RowSets
+from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, Pruning, RowSets
 from ..finite import require_finite
 from ..panels import items_of_panels
 from ..reference_sgd import sgd_epoch
@@ -91,14 +91,24 @@ class CudaBackend:
         return (sgd_epoch if native is None else native.sgd_epoch)(*arrays, **rates)
 
     def build_index(
-        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
+        self,
+        items: np.ndarray,
+        metric: str,
+        active: np.ndarray | None = None,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> CudaIndex:
         rows = np.arange(len(items)) if active is None else np.flatnonzero(active)
         index = self._empty(items.shape[1], metric, precision, len(rows))
         return index.with_items(items if active is None else items[rows], rows, len(items))
 
     def index_of_tensors(
-        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+        self,
+        tensors: dict[str, np.ndarray],
+        metric: str,
+        n_rows: int,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> CudaIndex:
         rows = tensors["row_of"].astype(np.int64)
         items = tensors["items"] if "items" in tensors else items_of_panels(tensors["panels"], len(rows))

@@ -10,7 +10,7 @@ import numpy as np
 from ..._native import cpu as native
 from ...device_arrays import DeviceArray
 from ...errors import BackendUnavailableError, DeviceError, import_extra
-from ..base import DeviceFilters, Filters, RowSets
+from ..base import DeviceFilters, Filters, Pruning, RowSets
 from ..environment import strict_floats
 from ..finite import require_finite
 from ..panels import items_of_panels
@@ -93,14 +93,24 @@ class CupyBackend:
 
     @strict_floats()
     def build_index(
-        self, items: np.ndarray, metric: str, active: np.ndarray | None = None, precision: str = "fp32"
+        self,
+        items: np.ndarray,
+        metric: str,
+        active: np.ndarray | None = None,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> CupyIndex:
         xp = self._xp
         table = xp.array(self.prepare_rows(items, metric), dtype=np.float32)
         return CupyIndex(table, None if active is None else xp.asarray(active), metric, xp)
 
     def index_of_tensors(
-        self, tensors: dict[str, np.ndarray], metric: str, n_rows: int, precision: str = "fp32"
+        self,
+        tensors: dict[str, np.ndarray],
+        metric: str,
+        n_rows: int,
+        precision: str = "fp32",
+        pruning: Pruning = "auto",
     ) -> CupyIndex:
         rows = tensors["row_of"].astype(np.int64)
         items = tensors["items"] if "items" in tensors else items_of_panels(tensors["panels"], len(rows))
