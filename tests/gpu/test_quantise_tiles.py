@@ -61,7 +61,7 @@ def test_same_as_the_cpu(name: str, d: int) -> None:
     for tile in range(n_tiles):
         items = np.ascontiguousarray(rows[tile * TILE : (tile + 1) * TILE, :d])
         of_tile = codes[tile * TILE : (tile + 1) * TILE]
-        expected = cpu.int8_codes(np.ones(d, np.float32), items)
+        expected = cpu.int8_codes(np.ones(d, np.float32), items, "serial")
         if expected is None:
             assert (scales[tile], errors[tile]) == (0, 0)
             assert not of_tile.any()

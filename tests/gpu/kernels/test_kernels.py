@@ -68,7 +68,7 @@ def test_codes_are_the_cpus(kind: str) -> None:
             for t in range(2):
                 items = np.ascontiguousarray(raw[table.order[64 * t : 64 * t + 64]])
                 for i, query in enumerate(queries):
-                    expected = cpu.int8_codes(query, items)
+                    expected = cpu.int8_codes(query, items, "serial")
                     if expected is None:
                         assert scales[t] == 0 or s.get(q.scales)[i] == 0
                         continue

@@ -20,7 +20,7 @@ __all__ = ["DeviceSets", "Workspace", "Workspaces", "enqueue_search"]
 FINISH_BYTES = 1088 + 2048 * 8  # of shared memory: what selects, and what is sorted together
 _QUERIES_OF_GEMV, _QUERIES_OF_NARROW = 8, 32
 _MOST_GEMV_BYTES = 64 << 10  # of shared memory; wider rows go through the kernels for many queries
-_KNOWN_OF_QUERY = {True: 88, False: 72}  # bytes that a scan keeps of a query, by codes or not
+_KNOWN_OF_QUERY = {True: 96, False: 96}  # bytes that a scan keeps of a query, at most, by codes or not
 # By codes or not and for many queries or not: the kernel, and queries of its blocks.
 _MMA = {
     (True, True): ("scan_mma_i8", 128),
@@ -205,7 +205,9 @@ def _launch_scan(
         kernels, tiles_of_block = (f"sample_gemv_{suffix}", f"scan_gemv_{suffix}"), 8
         ys, shared = (1, 1), (_gemv_bytes(table, plan),) * 2
     else:
-        kernel, queries = _MMA[plan.with_codes, m > _QUERIES_OF_NARROW]
+        wide = _MMA[plan.with_codes, True]
+        fits = _mma_bytes(wide[1], plan.with_codes) <= launcher.properties["shared_per_block"]
+        kernel, queries = wide if m > _QUERIES_OF_NARROW and fits else _MMA[plan.with_codes, False]
         kernels, tiles_of_block = (f"sample_mma_{suffix}", kernel), 2
         ys = -(-m // _QUERIES_OF_NARROW), -(-m // queries)
         of_sample = _mma_bytes(_QUERIES_OF_NARROW, plan.with_codes) + _SAMPLED_BYTES
