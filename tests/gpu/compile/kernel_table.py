@@ -33,7 +33,7 @@ COLUMNS = {
 # Instructions a kernel must have, by a pattern of its name; on sm_75 copies are plain and tiles smaller.
 MUST_HAVE = {
     r"check_words": [r"LDG\..*128", r"LDS", r"IMMA", r"ATOM|RED"],
-    r"quantise_tiles": [r"LDG", r"ATOMS|RED", r"BAR"],
+    r"quantise_tiles": [r"LDG"],
     r"scan_gemv": [r"LDG\..*128"],
     r"scan_mma.*i8": [r"IMMA", r"LDS"],
 }
