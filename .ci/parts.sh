@@ -33,11 +33,12 @@ sanitize() {
   build_variant "$environment" "sanitize-${sanitizers/,/-}" "GPUREC_SANITIZE=$sanitizers"
   echo "== $sanitizers sanitizer, $examples examples"
   # Python itself leaks on purpose, so only errors count; a test forks, which TSan otherwise refuses.
+  # A report ends the process: pytest must not hold back what it wrote.
   env PYTHONPATH="build/sanitize-${sanitizers/,/-}" GPUREC_CONFORMANCE_EXAMPLES="$examples" GPUREC_CONFORMANCE_MEMBERS=few \
     OPENBLAS_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-    TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" \
+    TSAN_OPTIONS="halt_on_error=1 die_after_fork=0 print_suppressions=0 suppressions=$PWD/.ci/tsan_suppressions.txt" \
     LD_PRELOAD="$(gcc -print-file-name=$runtime) $(gcc -print-file-name=libstdc++.so)" \
-    "$environment/bin/python" -m pytest -q -p no:cacheprovider "$@"
+    "$environment/bin/python" -m pytest -q -p no:cacheprovider --capture=sys "$@"
 }
 
 # emulate FOLDER SEEDS: tests of kernels in an environment with the emulated modules, then under sanitizers.
