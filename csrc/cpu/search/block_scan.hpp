@@ -137,12 +137,14 @@ class BlockScan {
   }
 
  private:
-  // The list is made again after a few blocks, sooner where few queries share its cost or norms fall fast, unless the
-  // tiles see to that and only the first blocks change much.
+  // The list is made again after a few blocks, later where norms hardly fall, sooner where few queries share its cost or
+  // norms fall fast, unless the tiles see to that and only the first blocks change much.
   bool is_stale(const ItemTable::Block& block) const {
-    constexpr int kOldest = 8, kFirst = 3;
-    if (any_invalid_ || tiles_.members().size() < kTileQueries || age_ + 1 >= kOldest) return true;
-    const bool drops = Tiles::kDropsQueries && tiles_.members()[0]->shared == nullptr && n_lists_ >= kFirst;
+    constexpr int kFew = 8, kMany = 32, kFirst = 3;
+    if (any_invalid_ || tiles_.members().size() < kTileQueries) return true;
+    const bool is_shared = tiles_.members()[0]->shared != nullptr;
+    if (age_ + 1 >= (block.largest > largest_ * 0.92 && !is_shared ? kMany : kFew)) return true;
+    const bool drops = Tiles::kDropsQueries && !is_shared && n_lists_ >= kFirst;
     return !drops && !(block.largest > largest_ * 0.98);
   }
 
