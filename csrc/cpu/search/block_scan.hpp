@@ -53,7 +53,7 @@ struct ScanInput {
   std::size_t every;
   bool score_at_once;  // what many queries want of a tile
 
-  bool is_wanted(std::size_t tile) const { return tile % every == every - 1; }
+  bool is_wanted(std::size_t tile) const { return every == 1 || tile % every == every - 1; }
 
   // The items of a tile that live, a bit each; `end` ends the block.
   std::uint64_t live(const ItemTable::Part& part, std::int64_t at, std::int64_t end) const {
@@ -141,7 +141,7 @@ class BlockScan {
   // norms fall fast, unless the tiles see to that and only the first blocks change much.
   bool is_stale(const ItemTable::Block& block) const {
     constexpr int kFew = 8, kMany = 32, kFirst = 3;
-    if (any_invalid_ || tiles_.members().size() < kTileQueries) return true;
+    if (any_invalid_ || tiles_.members().size() < (Tiles::kDropsQueries ? 1 : kTileQueries)) return true;
     const bool is_shared = tiles_.members()[0]->shared != nullptr;
     if (age_ + 1 >= (block.largest > largest_ * 0.92 && !is_shared ? kMany : kFew)) return true;
     const bool drops = Tiles::kDropsQueries && !is_shared && n_lists_ >= kFirst;

@@ -67,6 +67,25 @@ struct CodedQueries {
     return start.data();
   }
 
+  // The same for tiles of one block and the only query there is, whose terms and a tile's take each other's places.
+  const std::int32_t* start_of_one(const TileBounds* tiles, int n_tiles, const Kernels& kernels) {
+    constexpr int kMost = int(kBlockItems / kTileItems);
+    float shifts[kMost], norms[kMost], errors[kMost], inverse_scales[kMost];
+    std::int32_t offsets[kMost];
+    for (int t = 0; t < n_tiles; ++t) {
+      shifts[t] = members[0]->candidates.int8_bound().start_shift(tiles[t]);
+      norms[t] = float(tiles[t].largest);
+      errors[t] = tiles[t].error;
+      inverse_scales[t] = 1.0f / tiles[t].scale;
+      offsets[t] = offset[0];
+    }
+    start.resize(kMost);
+    const StartTermsI8 of_tiles = {shifts, norms, errors, inverse_scales, offsets};
+    const TileTermsI8 of_query = {error[0], length[0], inverse_scale[0], below[0]};
+    kernels.start_values_i8(of_tiles, n_tiles, of_query, start.data());
+    return start.data();
+  }
+
   // The weights of the shares that items of a tile of 4-bit codes have in an error; `start_at` was asked for a tile
   // without errors. Where there is no such weight every item comes near.
   const std::int32_t* weights_at(const TileBounds& bounds) {

@@ -17,6 +17,7 @@ class Int8Tiles {
   void clear() {
     queries_.clear();
     scores_.clear();
+    started_ = nullptr;
   }
 
   bool add(Progress& p, const ItemTable::Block&) {
@@ -82,13 +83,26 @@ class Int8Tiles {
       hits_.resize(n);
       sums_ = AlignedFloats(std::int64_t(n) * kTileItems);
     }
-    scan_codes(bounds, part, at, live, at + kTileItems < end ? part.segment->codes_of(at + kTileItems) : next_block);
+    const std::int32_t* const start = n == 1 ? start_of_one(block, *part.segment, at, end)
+                                             : queries_.start_at(bounds, input_.kernels);
+    scan_codes(bounds, start, part, at, live,
+               at + kTileItems < end ? part.segment->codes_of(at + kTileItems) : next_block);
   }
 
-  void scan_codes(const TileBounds& bounds, const ItemTable::Part& part, std::int64_t at, std::uint64_t live,
-                  const std::uint8_t* next) {
+  // One query's start values are made for the tiles of a block together; they hold until its threshold rises.
+  const std::int32_t* start_of_one(const ItemTable::Block& block, const ItemSegment& segment, std::int64_t at,
+                                   std::int64_t end) {
+    if (started_ != &block) {
+      started_ = &block;
+      const std::int64_t n_tiles = (end - block.first + kTileItems - 1) / kTileItems;
+      queries_.start_of_one(&segment.tiles[std::size_t(block.first / kTileItems)], int(n_tiles), input_.kernels);
+    }
+    return queries_.start.data() + (at - block.first) / kTileItems;
+  }
+
+  void scan_codes(const TileBounds& bounds, const std::int32_t* start, const ItemTable::Part& part, std::int64_t at,
+                  std::uint64_t live, const std::uint8_t* next) {
     const ItemSegment& segment = *part.segment;
-    const std::int32_t* const start = queries_.start_at(bounds, input_.kernels);
     auto* const sums = reinterpret_cast<std::int32_t*>(sums_.data());
     const int n_near =
         input_.kernels.scan_tile_i8(queries_.codes.data(), start, queries_.size(), segment.codes_of(at),
@@ -103,6 +117,7 @@ class Int8Tiles {
       const std::int32_t add = queries_.offset[m] - start[m];
       if (offer(p, sums + r * kTileItems, add, bounds, part.base + std::uint32_t(at), bits)) {
         queries_.raise(m, GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
+        started_ = nullptr;
       }
     }
   }
@@ -148,6 +163,7 @@ class Int8Tiles {
   const ScanInput& input_;
   CodedQueries queries_;
   TileScores scores_;
+  const ItemTable::Block* started_ = nullptr;  // whose tiles the only query has start values for
   // Of the tile that is scanned.
   std::vector<std::int32_t> near_;
   std::vector<std::uint64_t> hits_;
