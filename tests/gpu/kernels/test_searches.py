@@ -136,7 +136,7 @@ def test_any_k(k: int) -> None:
         table = make_table(s, rows_of("ties", 500, 5, rng))
         queries = rows_of("ties", 3, 5, rng)
         assert_right(Search(table, queries, k))
-        assert_right(Search(table, queries, k, capacity=8, unit_capacity=k + 256))
+        assert_right(Search(table, queries, k, capacity=8, unit_capacity=k + 64))
 
 
 @pytest.mark.parametrize("scan", FEW)
