@@ -108,7 +108,7 @@ struct GemvShared {
     }
     if (thread_index() < kGemvQueries) {
       const std::int64_t i = thread_index() < n ? first + thread_index() : p.queries.n_queries;
-      queries[thread_index()] = Query::of(p, i);
+      queries[thread_index()].ask(p, i);
     }
     sync_block();
   }

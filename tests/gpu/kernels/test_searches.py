@@ -190,6 +190,21 @@ def test_filters(scan: str, raw: bool) -> None:
             assert_right(search, mask)
             nobody = Search(table, queries, 4, scan, (1, 8, 2), filters=Filters([[list(range(500))] * n]))
             assert_right(nobody, mask)
+            assert nobody.counted()["suppositions_refuted"] == 0  # what is denied is in no sample
+
+
+def test_what_is_denied_raises_no_threshold() -> None:
+    """The best are denied, lists are too short, and buffers of units are cut."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        with open_device(NAME, seed=seed) as s:
+            table = make_table(s, rows_of("normal", 500, 12, rng))
+            queries = rows_of("normal", 4, 12, rng)
+            best = np.argsort(-(queries @ table.raw.T), axis=1)[:, :150].tolist()
+            filters = Filters([best])
+            search = Search(table, queries, 10, capacity=8, unit_capacity=74, n_units=2, filters=filters)
+            assert_right(search)
+            assert search.counted()["compressions"] > 0
 
 
 def test_a_row_that_is_none_is_told() -> None:
