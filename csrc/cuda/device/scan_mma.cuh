@@ -259,7 +259,7 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
 // take 32, for fewer. What comes near and may be given is entered in the lists.
 // codes (n_tiles * 64, code_stride), or rows; prepared queries, taus -> entries (n_queries, capacity), counts.
 // Launch: x any, pairs of tiles go to blocks in turn; y = ceil(n_queries / 128), narrow 32.
-// shared: kMmaBytes of params.hpp. Bytes: ceil(n_queries / 128) times the items', ceil(n_tiles / 2) times the queries'
+// shared, Q being the queries of a block: 192 (Q + 128) + 88 Q + 16 Q + 1024 + 1024 + 16. Bytes: ceil(n_queries / 128) times the items', ceil(n_tiles / 2) times the queries'
 // (from the second-level cache), 16 a tile. Not measured.
 GPUREC_KERNEL(scan_mma_i8, SearchParams, 256, 2) { scan_many<Int8Scan, Wide, false>(p); }
 GPUREC_KERNEL(scan_mma_i8_narrow, SearchParams, 64, 6) { scan_many<Int8Scan, Narrow, false>(p); }
@@ -275,7 +275,8 @@ GPUREC_KERNEL(scan_mma_bf16, SearchParams, 256, 2) { scan_many<FloatUnitScan<Bf1
 
 // Kernels sample_mma_i8, sample_mma_f32: the best scan value of each group of items of the sampled tiles that a query may
 // be given, -inf where there is none or the best is denied -> samples (n_queries, samples_per_query).
-// Launch: x any, pairs of sampled tiles; y = ceil(n_queries / 32). shared: kSampleMmaBytes. Bytes as for the scans.
+// Launch: x any, pairs of sampled tiles; y = ceil(n_queries / 32). shared: as narrow scans, and 16640 more. Bytes
+// as for the scans.
 GPUREC_KERNEL(sample_mma_i8, SearchParams, 64, 6) { scan_many<Int8Scan, Narrow, true>(p); }
 GPUREC_KERNEL(sample_mma_f32, SearchParams, 64, 6) { scan_many<Float32Scan, Narrow, true>(p); }
 

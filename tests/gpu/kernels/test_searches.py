@@ -70,6 +70,17 @@ def test_any(scan: str, kind: str) -> None:
             assert_right(search_of(s, scan, kind, seed))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scan", ["mma_tf32", "mma_bf16"])
+def test_float_tiles(scan: str, kind: str) -> None:
+    """Off in every build until a device has shown how its matrix units round."""
+    for seed in range(4):
+        with open_device(NAME, seed=seed) as s:
+            if f"scan_{scan}" not in s.native.kernel_names():
+                pytest.skip("built without GPUREC_FLOAT_TILES")
+            assert_right(search_of(s, scan, kind, seed))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scan", SCANS)
 def test_a_scan_lets_nothing_through(scan: str, metric: str) -> None:
