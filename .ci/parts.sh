@@ -1,9 +1,12 @@
 # Steps that .ci/run and .ci/full share. Sourced; every function runs in the root of a checkout.
 
-# make_environment FOLDER: a fresh virtual environment with gpurec and what its tests need.
+# make_environment FOLDER [CMAKE_DEFINE...]: a fresh virtual environment with gpurec and what its tests need.
 make_environment() {
-  "${PYTHON:-python3}" -m venv --clear "$1"
-  "$1/bin/pip" install --quiet --disable-pip-version-check '.[test]'
+  local environment=$1 define settings=()
+  shift
+  for define in "$@"; do settings+=(-C "cmake.define.$define"); done
+  "${PYTHON:-python3}" -m venv --clear "$environment"
+  "$environment/bin/pip" install --quiet --disable-pip-version-check '.[test]' ${settings[@]+"${settings[@]}"}
 }
 
 # build_variant FOLDER NAME CMAKE_DEFINE...: another build of gpurec, in build/NAME, for PYTHONPATH.
@@ -35,4 +38,22 @@ sanitize() {
     TSAN_OPTIONS="halt_on_error=1 die_after_fork=0" \
     LD_PRELOAD="$(gcc -print-file-name=$runtime) $(gcc -print-file-name=libstdc++.so)" \
     "$environment/bin/python" -m pytest -q -p no:cacheprovider "$@"
+}
+
+# emulate FOLDER SEEDS: tests of kernels in an environment with the emulated modules, then under sanitizers.
+emulate() {
+  local environment=$1 seed
+  for seed in $2; do
+    echo "== emulated kernels, seed $seed"
+    GPUREC_REQUIRE_EMULATED=1 GPUREC_EMULATED_SEED="$seed" \
+      "$environment/bin/python" -m pytest -q -p no:cacheprovider tests/gpu --ignore tests/gpu/compile
+  done
+  # Right kernels alone, since a sanitizer ends the process that meets a wrong one; tracing needs hooks that it has taken.
+  build_variant "$environment" emulated-address GPUREC_EMULATED=ON GPUREC_SANITIZE=address,undefined
+  echo "== emulated kernels, address and undefined sanitizers"
+  env PYTHONPATH=build/emulated-address ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 \
+    UBSAN_OPTIONS=print_stacktrace=1 \
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)" \
+    "$environment/bin/python" -m pytest -q -p no:cacheprovider tests/gpu --ignore tests/gpu/compile \
+    -k "not defects_are_found and not traced"
 }

@@ -86,6 +86,7 @@ std::string why_no_device() {
   const cudaError_t status = cudaGetDeviceCount(&n);
   (void)cudaGetLastError();
   if (status == cudaSuccess) return n > 0 ? "" : "the driver knows of no device";
+  if (versions().driver == 0) return "there is no NVIDIA driver";
   return std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status);
 }
 

@@ -38,8 +38,8 @@ using ::uint4;
 // --- Who am I ---
 GPUREC_DEVICE int thread_index() { return int(threadIdx.x); }
 GPUREC_DEVICE int block_threads() { return int(blockDim.x); }
-GPUREC_DEVICE int lane_index() { return int(threadIdx.x) % kWarp; }
-GPUREC_DEVICE int warp_index() { return int(threadIdx.x) / kWarp; }
+GPUREC_DEVICE int lane_index() { return int(threadIdx.x % unsigned(kWarp)); }
+GPUREC_DEVICE int warp_index() { return int(threadIdx.x / unsigned(kWarp)); }
 GPUREC_DEVICE int block_index() { return int(blockIdx.x); }
 GPUREC_DEVICE int block_index_y() { return int(blockIdx.y); }
 GPUREC_DEVICE int block_index_z() { return int(blockIdx.z); }

@@ -66,6 +66,7 @@ DEFECTS = [
     ("defect_blocks", 2, FAST, "write outside of global memory"),
     ("defect_blocks", 3, TRACED, "race in global memory"),
     ("defect_blocks", 4, TRACED, "race in global memory"),
+    ("defect_blocks", 5, TRACED, "a read outside of an allocation"),
     ("defect_last_block", 1, TRACED, "race in global memory"),
     ("defect_last_block", 2, TRACED, "race in global memory"),
     ("defect_copy", 1, FAST, ""),
@@ -132,6 +133,16 @@ def test_no_false_alarms(kernel: Kernel, where: str) -> None:
     for seed in range(SEEDS):
         with open_device(where, seed) as s:
             assert run(s, kernel, mode=0) is None, f"seed {seed}"
+
+
+def test_memory_of_the_host_is_told() -> None:
+    with open_device(TRACED) as s:
+        host, out = np.zeros(64, np.uint32), s.put(np.zeros(64, np.uint32))
+        counter = s.put(np.zeros(4, np.uint32))
+        s.launch("defect_blocks", 1, 32, 0, 6, host.ctypes.data, out, s.put(host), counter)
+        trace = s.native.trace()
+    assert trace["outside"] == 32
+    assert "a read outside of an allocation" in trace["reports"][0]
 
 
 def test_a_failed_launch_leaves_nothing_behind() -> None:

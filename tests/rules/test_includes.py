@@ -13,7 +13,7 @@ CSRC = ROOT / "csrc"
 STD = r"<[a-z_0-9]+>"
 OWN = r'"gpurec/[a-z_0-9]+\.hpp"'
 INTRINSICS = r"<(immintrin|xmmintrin|emmintrin|x86intrin|cpuid|arm_neon|arm_sve|sys/auxv|asm/hwcap)\.h>"
-POSIX = r"<(pthread|sched|unistd|dlfcn|sys/mman)\.h>"
+POSIX = r"<(pthread|sched|unistd|dlfcn|link|sys/mman)\.h>"
 HERE = r'"([a-z_0-9]+/)?[a-z_0-9]+\.(hpp|cuh)"'  # a header of the same part of the tree
 ALLOWED = {
     "include": [STD, OWN],

@@ -15,6 +15,7 @@ FULL_FOLDERS = {
     "bench": "one script for each op or promise that is measured",
     "bench/results": "what each benchmark measured, as JSON and as Markdown",
     "csrc/cpu": "a header and a source for each op; the kernels have folders",
+    "docs/design": "one page for each decision, and what programs write of planted defects and of kernels",
     "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
     "python/gpurec": "one package for each layer",
     "tests/conformance": "one file for each promise that every member keeps",

@@ -1,4 +1,6 @@
 // The modules gpurec._native._cuda_emulated and, with traced memory accesses, gpurec._native._cuda_traced: for tests.
+#include <cstdlib>
+
 #include "../../simt/emulator/machine.hpp"
 #include "../../simt/emulator/device/memory.hpp"
 #include "../../simt/emulator/device/runtime.hpp"
@@ -73,6 +75,7 @@ py::dict trace() {
 }  // namespace
 
 PYBIND11_MODULE(GPUREC_EMULATED_MODULE, m) {
+  if (const char* const seed = std::getenv("GPUREC_EMULATED_SEED")) emulator::set_seed(std::strtoull(seed, nullptr, 10));
   register_device(m);
   m.attr("is_emulated") = true;
   m.def("set_seed", &emulator::set_seed, py::arg("seed"));

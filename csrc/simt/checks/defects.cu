@@ -70,6 +70,8 @@ GPUREC_KERNEL(defect_blocks, DefectParams, 32) {
   const std::int64_t i = std::int64_t(block_index()) * kWarp + lane_index();
   if (p.mode == 1 ? i <= p.n : p.mode == 2 ? i < p.n + 200 : i < p.n) p.out[i] = 1;  // 1, 2: past the end
   if (p.mode == 3) p.out[i / 2] = std::uint32_t(i);                                  // two threads write each
+  if (p.mode == 5 && p.in[kWarp + 1] == 7) return;                                   // reads past the end
+  if (p.mode == 6 && *reinterpret_cast<const std::uint32_t*>(p.n + 8) == 7) return;  // `n` is an address of the host's
   if (lane_index() != 0) return;
   if (p.mode == 4) {
     p.counter[0] = p.counter[0] + 1;  // updates of other blocks are lost
@@ -120,6 +122,35 @@ GPUREC_KERNEL(defect_shared, DefectParams, 32) {
   values[lane_index() + (p.mode == 2 ? 1 : 0)] = p.in[lane_index()];                          // 2: one too far
   sync_warp();
   p.out[lane_index()] = p.mode == 3 ? ld_readonly(values + lane_index()) : values[lane_index()];
+}
+
+// Not wrong but wasteful: one access of a warp whose sectors or wavefronts are known, by `mode`. Shared: 8192 bytes.
+GPUREC_KERNEL(traffic, DefectParams, 32) {
+  SharedMemory shared;
+  std::uint32_t* const s = shared.take<std::uint32_t>(2048);
+  const int i = thread_index();
+  for (int k = i; k < 2048; k += kWarp) s[k] = 1;
+  sync_block();
+  std::uint32_t v = 0;
+  switch (p.mode) {
+    case 0: v = p.in[i]; break;
+    case 1: v = p.in[i * 2]; break;
+    case 2: v = p.in[i * 32]; break;
+    case 3: v = p.in[i + 1]; break;
+    case 4: v = ld_readonly_vec<uint4>(p.in + 4 * i).y; break;
+    case 5: v = p.in[0]; break;
+    case 6: v = i % 2 != 0 ? p.in[i * 32 + 7] : 0; break;
+    case 7: v = ld_readonly(p.in + i); break;
+    case 8: v = s[i]; break;
+    case 9: v = s[i * 2]; break;
+    case 10: v = s[i * 32]; break;
+    case 11: v = s[i * 33]; break;
+    case 12: v = s[5]; break;
+    case 13: v = ld_vec<uint4>(s + 4 * i).z; break;
+    case 14: v = ld_vec<uint4>(s + 32 * i).z; break;
+    default: break;
+  }
+  p.out[i] = v;
 }
 
 // Waits for ever: lane 0 of each warp at the barrier, the others for it at the warp's.

@@ -107,6 +107,10 @@ extern Counters counters;
 // Runs one kernel to its end. Returns what went wrong, empty where nothing did.
 std::string run(const LaunchShape& shape, void (*body)(const void*), const void* params);
 
+// The parameters of the launch that runs; a device takes at most so many bytes.
+constexpr std::size_t kMostParams = 4096;
+const void* params_of_launch();
+
 // Seed of the schedule, of the poison and of the order of blocks; 0: lowest thread first, blocks in order.
 void set_seed(std::uint64_t seed);
 std::uint64_t seed();

@@ -173,6 +173,8 @@ Style style_of_seed() {
 
 }  // namespace
 
+const void* params_of_launch() { return launch.params; }
+
 void set_seed(std::uint64_t seed) { chosen_seed = seed; }
 std::uint64_t seed() { return chosen_seed; }
 

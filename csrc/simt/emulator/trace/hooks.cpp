@@ -1,6 +1,8 @@
 // The hooks that code compiled with -fsanitize=thread calls, and what becomes of each access.
 #include <dlfcn.h>
+#include <link.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "../device/memory.hpp"
@@ -12,6 +14,8 @@ namespace {
 bool inside = false;  // a hook must not hear of its own accesses
 std::uint32_t preempt_every = 0;
 
+bool is_own(const Thread& me, std::uintptr_t address);
+
 void access(const void* p, int n_bytes, Access kind, const void* pc) {
   if (current == nullptr || inside) return;
   Thread& me = running();
@@ -20,7 +24,7 @@ void access(const void* p, int n_bytes, Access kind, const void* pc) {
   const bool is_shared = address >= shared && address < shared + me.block->shared_bytes + kFence;
   inside = true;
   const Allocation* const allocation = is_shared ? nullptr : allocation_near(p);
-  const bool known = is_shared || allocation != nullptr;  // else it is a thread's own, or a parameter
+  const bool known = is_shared || allocation != nullptr;
   if (known && preempt_every != 0 && draw(preempt_every) == 0) {
     inside = false;
     make_ready(me);
@@ -28,7 +32,7 @@ void access(const void* p, int n_bytes, Access kind, const void* pc) {
     inside = true;
   }
   if (is_shared ? address + std::size_t(n_bytes) > shared + me.block->shared_bytes
-                : allocation != nullptr && !lies_within(p, std::size_t(n_bytes))) {
+                : allocation != nullptr ? !lies_within(p, std::size_t(n_bytes)) : !is_own(me, address)) {
     report_outside(me, pc, kind);
   } else if (known) {
     const Memory memory = is_shared ? Memory::shared : Memory::global;
@@ -38,14 +42,55 @@ void access(const void* p, int n_bytes, Access kind, const void* pc) {
   inside = false;
 }
 
+// Where this module lies: its constants.
+struct Image {
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+};
+
+Image find_image() {
+  Image image;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* found) {
+        Image here;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const ElfW(Phdr)& part = info->dlpi_phdr[i];
+          if (part.p_type != PT_LOAD) continue;
+          const std::uintptr_t begin = info->dlpi_addr + part.p_vaddr;
+          here.begin = here.begin == 0 ? begin : std::min(here.begin, begin);
+          here.end = std::max(here.end, begin + part.p_memsz);
+        }
+        const auto me = reinterpret_cast<std::uintptr_t>(&find_image);
+        if (me < here.begin || me >= here.end) return 0;
+        *static_cast<Image*>(found) = here;
+        return 1;
+      },
+      &image);
+  return image;
+}
+
+// What a thread may use besides device memory: its stack, who it is, the parameters, constants.
+bool is_own(const Thread& me, std::uintptr_t address) {
+  static const Image image = find_image();
+  const auto within = [address](const void* begin, std::size_t n) {
+    return address - reinterpret_cast<std::uintptr_t>(begin) < n;
+  };
+  return within(me.fiber.bottom, me.fiber.size) || within(&me, sizeof me) || within(params_of_launch(), kMostParams) ||
+         (address >= image.begin && address < image.end);
+}
+
 void block_begin(Block& block) { race_block_begin(block); }
 void block_end(Block& block) { traffic_block_end(block); }
+void launch_end() {
+  race_launch_end();
+  traffic_launch_end();
+}
 void fence_by(Thread& thread) { race_fence(thread); }
 
 const bool installed = [] {
   hooks.block_begin = block_begin;
   hooks.block_end = block_end;
-  hooks.launch_end = race_launch_end;
+  hooks.launch_end = launch_end;
   hooks.access = access;
   hooks.fence = fence_by;
   return true;

@@ -27,7 +27,7 @@ struct Site {
 struct Trace {
   std::uint64_t races = 0;
   std::uint64_t uninitialised_reads = 0;
-  std::uint64_t outside = 0;          // of an allocation or of shared memory
+  std::uint64_t outside = 0;          // of an allocation or of shared memory; of memory that a device has
   std::vector<std::string> reports;   // one for each pair of places
   std::vector<Site> sites;
 };
@@ -52,6 +52,7 @@ void report_outside(const Thread& thread, const void* pc, Access access);
 // traffic.cpp
 void count_access(const Thread& thread, std::uintptr_t address, int n_bytes, bool write, const void* pc, Memory memory);
 void traffic_block_end(const Block& block);
+void traffic_launch_end();
 void take_traffic(Trace& trace);
 void reset_traffic();
 

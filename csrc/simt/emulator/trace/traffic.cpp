@@ -98,6 +98,8 @@ void traffic_block_end(const Block& block) {
   blocks.erase(found);
 }
 
+void traffic_launch_end() { blocks.clear(); }  // of a launch that failed
+
 void take_traffic(Trace& trace) {
   for (const auto& [key, site] : sites) {
     trace.sites.push_back(site);

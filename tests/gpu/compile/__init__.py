@@ -1,0 +1,1 @@
+"""What nvcc and NVRTC make of the kernels, without a device."""
