@@ -33,7 +33,7 @@ DEFECTS = {
     ),
     "cuda_threshold_leads": (
         "a threshold that leads",
-        "kernels/test_searches.py::test_a_full_list_is_not_an_answer",
+        "kernels/test_searches.py::test_any_k",
     ),
     "cuda_count_not_atomic": (
         "a count that is not atomic",
@@ -51,7 +51,10 @@ DEFECTS = {
         "overflow dropped",
         "kernels/test_searches.py::test_a_full_list_is_not_an_answer",
     ),
-    "cuda_filter_late": ("a filter asked after the threshold rose", "kernels/test_searches.py::test_filters"),
+    "cuda_filter_late": (
+        "a filter asked after the threshold rose",
+        "kernels/test_searches.py::test_what_is_denied_raises_no_threshold",
+    ),
     "cuda_fragment_order": (
         "fragments of codes in another order",
         "kernels/test_kernels.py::test_scan_values_are_integer_dots",

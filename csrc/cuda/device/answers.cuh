@@ -5,7 +5,7 @@
 namespace gpurec::cuda {
 
 // Kernel find_threshold: taus from samples (n_queries, samples_per_query).
-// Launch: any grid, a block a query in turn; shared: kFinishShared. Bytes: 4 a sample, read five times (cache). Not measured.
+// Launch: any grid, a block a query in turn; shared: kFinishBytes. Bytes: 4 a sample, read five times (cache). Not measured.
 GPUREC_KERNEL(find_threshold, SearchParams, 256) {
   SharedMemory memory;
   FinishShared shared(memory);

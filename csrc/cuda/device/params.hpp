@@ -10,6 +10,10 @@ constexpr std::uint32_t kNoRow = 0xffffffffu;  // a position without an item
 constexpr int kTileBits = 6;                   // a tile of 64 items has a word of permits
 constexpr int kMostDenied = 4;                 // lists of denied rows a query
 
+// Bytes of shared memory, with room for the largest build; kernels' comments say who takes which.
+constexpr int kFinishBytes = 1088 + 2048 * 8;  // a block that finishes queries
+constexpr int kExactBytes = 1088 + 16;         // a block of the exact path
+
 // Items of one index; position p is item p % 64 of tile p / 64. What lies past the last item is zero.
 struct Items {
   const float* rows;            // (n_tiles * 64, row_stride) prepared, zero past d

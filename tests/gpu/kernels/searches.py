@@ -15,7 +15,7 @@ from .structs import COUNTERS, METRICS, N_COUNTERS, NO_ROW, STRUCTS, TILE
 SELECTION = 1088
 FINISH = SELECTION + 64 * 8  # as emulated kernels are built; a device's sort 2,048 keys at a time
 EXACT = SELECTION + 16
-QUERY = {"f32": 72, "i8": 88}  # bytes of what a scan knows of a query
+QUERY = {"f32": 72, "i8": 88, "tf32": 56, "bf16": 56}  # bytes of what a scan knows of a query
 
 Lists = list[list[int]]
 
@@ -206,7 +206,7 @@ class Search:
     def tile_queries(scan: str) -> int:
         if scan.startswith("gemv"):
             return 8
-        return 32 if scan.endswith("narrow") else 128 if "i8" in scan else 64
+        return 32 if scan.endswith("narrow") else 64 if scan.endswith("_f32") else 128
 
     def blocks(self, scan: str) -> tuple[int, int]:
         return self.grid, -(-max(self.n, 1) // self.tile_queries(scan))
@@ -218,7 +218,7 @@ class Search:
 
     def take_sample(self) -> None:
         s = self.table.s
-        scan = self.scan.removesuffix("_narrow")
+        scan = self.scan.removesuffix("_narrow").replace("tf32", "f32").replace("bf16", "f32")
         if scan.startswith("gemv"):
             launch(s, "sample_" + scan, self.params, self.blocks(scan), self.shared(scan))
         else:
