@@ -13,6 +13,7 @@ struct FinishShared {
   GPUREC_DEVICE explicit FinishShared(SharedMemory& shared)
       : selection(shared.take<Selection>(1)), sorted(shared.take<std::uint64_t>(kSortedTogether)) {}
 };
+static_assert(shared_bytes<Selection>(1) + shared_bytes<std::uint64_t>(kSortedTogether) <= kFinishBytes, "a finishing block");
 
 // The threshold that a query's sample supposes: what the rank-th best of it stands for; it is never below what is asked for.
 GPUREC_DEVICE void suppose_threshold(const SearchParams& p, std::int64_t query, Selection& s) {

@@ -92,6 +92,7 @@ struct Int8Rows : Passes<share, rows> {
 // The queries of a block in shared memory: rows as they are multiplied, and what rules items out.
 template <class Query>
 struct GemvShared {
+  static_assert(shared_bytes<Query>(kGemvQueries) + shared_bytes<std::uint32_t>(1) <= kGemvBytes, "a scan of few queries");
   unsigned char* rows;
   Query* queries;
   std::uint32_t* last;
@@ -290,8 +291,8 @@ GPUREC_DEVICE void gemv(const SearchParams& p) {
 // Kernels scan_gemv_f32, scan_gemv_i8: all tiles that norms leave possible, against eight queries a block; what comes near
 // and may be given is entered in the lists. Fused, the last block finishes.
 // rows (n_tiles * 64, row_stride) or codes, prepared queries, taus -> entries (n_queries, capacity), counts.
-// Launch: x any, tiles go to warps in turn; y = ceil(n_queries / 8). shared: kFinishBytes + 8 * bytes of a row (4 row_stride,
-// or d rounded up to 16) + 704 + 16.
+// Launch: x any, tiles go to warps in turn; y = ceil(n_queries / 8). shared: kFinishBytes + kGemvBytes and eight rows (4
+// row_stride bytes each, or d rounded up to 16).
 // Bytes: 4 row_stride an item, or d rounded up to 16; 16 a tile; 4 more an item for distances in float32. Not measured.
 GPUREC_KERNEL(scan_gemv_f32, SearchParams, kGemvThreads, 2) { gemv<Float32Rows<8, 8>, Float32Rows<4, 4>, false>(p); }
 GPUREC_KERNEL(scan_gemv_i8, SearchParams, kGemvThreads, 2) { gemv<Int8Rows<4, 8>, Int8Rows<4, 4>, false>(p); }

@@ -82,6 +82,12 @@ struct MmaShared {
   float* values;   // of a sample: (kQueries, kValuesStride), each tile one after another
 
   static constexpr int kValuesStride = kWarpItems + 1;
+  static_assert(kStages * S::kStageBytes + shared_bytes<typename Scan::Query>(S::kQueries) +
+                        shared_bytes<Limit>(2 * S::kTiles * S::kQueries) + shared_bytes<float>(2 * S::kItems) +
+                        shared_bytes<TileOfItems>(kWarp * S::kTiles) + shared_bytes<std::uint32_t>(1) <=
+                    kMmaBytes + S::kQueries * kMmaBytesOfQuery,
+                "a scan of many queries");
+  static_assert(shared_bytes<float>(S::kTiles * kWarpQueries * kValuesStride) <= kMmaBytesOfSample, "a sample of a narrow scan");
 
   GPUREC_DEVICE MmaShared(SharedMemory& memory, bool samples)
       : stages(memory.take<unsigned char>(kStages * S::kStageBytes)),
@@ -259,8 +265,8 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
 // take 32, for fewer. What comes near and may be given is entered in the lists.
 // codes (n_tiles * 64, code_stride), or rows; prepared queries, taus -> entries (n_queries, capacity), counts.
 // Launch: x any, pairs of tiles go to blocks in turn; y = ceil(n_queries / 128), narrow 32.
-// shared, Q being the queries of a block: 192 (Q + 128) + 88 Q + 16 Q + 1024 + 1024 + 16. Bytes: ceil(n_queries / 128) times the items', ceil(n_tiles / 2) times the queries'
-// (from the second-level cache), 16 a tile. Not measured.
+// shared: kMmaBytes, and kMmaBytesOfQuery for each of a block's queries. Bytes: ceil(n_queries / 128) times the items',
+// ceil(n_tiles / 2) times the queries' (from the second-level cache), 16 a tile. Not measured.
 GPUREC_KERNEL(scan_mma_i8, SearchParams, 256, 2) { scan_many<Int8Scan, Wide, false>(p); }
 GPUREC_KERNEL(scan_mma_i8_narrow, SearchParams, 64, 6) { scan_many<Int8Scan, Narrow, false>(p); }
 GPUREC_KERNEL(scan_mma_f32, SearchParams, 128, 3) { scan_many<Float32Scan, Middle, false>(p); }
@@ -275,7 +281,7 @@ GPUREC_KERNEL(scan_mma_bf16, SearchParams, 256, 2) { scan_many<FloatUnitScan<Bf1
 
 // Kernels sample_mma_i8, sample_mma_f32: the best scan value of each group of items of the sampled tiles that a query may
 // be given, -inf where there is none or the best is denied -> samples (n_queries, samples_per_query).
-// Launch: x any, pairs of sampled tiles; y = ceil(n_queries / 32). shared: as narrow scans, and 16640 more. Bytes
+// Launch: x any, pairs of sampled tiles; y = ceil(n_queries / 32). shared: as narrow scans, and kMmaBytesOfSample. Bytes
 // as for the scans.
 GPUREC_KERNEL(sample_mma_i8, SearchParams, 64, 6) { scan_many<Int8Scan, Narrow, true>(p); }
 GPUREC_KERNEL(sample_mma_f32, SearchParams, 64, 6) { scan_many<Float32Scan, Narrow, true>(p); }
