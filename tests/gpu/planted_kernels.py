@@ -5,12 +5,14 @@ An emulated build (GPUREC_EMULATED and GPUREC_PLANTED_DEFECTS) holds every defec
 none of them. The build goes into an environment of its own below build/planted_kernels, unless --here says
 that the running interpreter has one.
 
+    python tests/gpu/planted_kernels.py --write docs/design/planted-kernels.md
     python tests/gpu/planted_kernels.py cuda_lane_order cuda_tail_tile
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import subprocess
@@ -21,6 +23,15 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = PROJECT / "build" / "planted_kernels"
+
+HEAD = [
+    "# Defects planted in kernels, and the tests that find them",
+    "",
+    "Each defect met one test of tests/gpu, emulated or traced, until three of its cases had failed.",
+    "Made by `python tests/gpu/planted_kernels.py --write docs/design/planted-kernels.md`.",
+    "",
+]
+COLUMNS = ["| defect | what | found by |", "| --- | --- | --- |"]
 
 # What each defect is, and a test that must fail where it is planted.
 DEFECTS = {
@@ -79,10 +90,12 @@ def build() -> Path:
     """The Python of an environment with a planted build of its own."""
     venv.EnvBuilder(with_pip=False, clear=True).create(ENVIRONMENT)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT)}))
-    own = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    own = {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
     (site / "packages_of_the_caller.pth").write_text("\n".join(sorted(own)) + "\n")
     options = [f"-Ccmake.define.GPUREC_{name}=ON" for name in ("EMULATED", "PLANTED_DEFECTS")]
-    options += ["-C", f"build-dir={ENVIRONMENT / 'objects'}", "--no-build-isolation", "--target", str(site)]
+    options += ["-C", f"build-dir={ENVIRONMENT / 'objects'}", "--target", str(site)]
+    if importlib.util.find_spec("scikit_build_core") and importlib.util.find_spec("pybind11"):
+        options.append("--no-build-isolation")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *options, str(PROJECT)], check=True
     )
@@ -109,7 +122,9 @@ def failures(python: str, defect: str) -> str:
         return ", ".join(found)
     if run.returncode < 0:
         return f"ended by signal {-run.returncode}"
-    print(run.stdout[-500:], run.stderr[-500:], file=sys.stderr)
+    if run.returncode != 0:
+        raise RuntimeError(f"{defect}: pytest itself failed\n{run.stdout[-500:]}{run.stderr[-500:]}")
+    print(run.stdout[-500:], file=sys.stderr)
     return ""
 
 
@@ -117,15 +132,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("defects", nargs="*", help="names to plant; all by default")
     parser.add_argument("--here", action="store_true", help="this interpreter's gpurec is a planted build")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="where the table goes")
     arguments = parser.parse_args()
+    if arguments.write and arguments.defects:
+        parser.error("a table that is written has all defects")
     python = sys.executable if arguments.here else str(build())
-    wanted = arguments.defects or list(DEFECTS)
-    n_found = 0
+    wanted = arguments.defects or sorted(DEFECTS)
+    n_found, lines = 0, []
     for defect in wanted:
         found = failures(python, defect)
         n_found += bool(found)
-        print(f"| {defect} | {DEFECTS[defect][0]} | {found or '**NOT FOUND**'} |", flush=True)
-    print(f"{n_found} of {len(wanted)} found")
+        lines.append(f"| {defect} | {DEFECTS[defect][0]} | {found or '**NOT FOUND**'} |")
+        print(lines[-1], flush=True)
+    told = f"{n_found} of {len(wanted)} found"
+    if arguments.write:
+        arguments.write.write_text("\n".join([*HEAD, f"{told}.", "", *COLUMNS, *lines]) + "\n")
+    print(told)
     return 0 if n_found == len(wanted) else 1
 
 

@@ -120,7 +120,7 @@ struct Int8Query {
   static constexpr std::int32_t kAlways = -(1 << 30);     // below every one
 
   Int8Bound bound;
-  float below, length, error, inverse_scale;
+  float below, inverse_scale;
   float tau;
   std::uint32_t is_asked;
 
@@ -132,15 +132,14 @@ struct Int8Query {
     bound = Int8Bound(metric, p.items.d, q.squares[i], q.scales[i], q.lengths[i], q.errors[i]);
     tau = q.taus[i];
     below = bound.below(tau);
-    length = bound.length();
-    error = bound.error_per_norm();
     inverse_scale = 1.0f / q.scales[i];
   }
   GPUREC_DEVICE Limit limit(const TileOfItems& tile, bool euclidean) const {
     if (is_asked == 0) return never();
     if (tile.scale == 0.0f) return kAlways;
     const float shift = euclidean ? bound.start_shift(bounds_of(tile)) : 0.0f;
-    return least_sum(below, length, error, inverse_scale, {tile.error, tile.largest, 1.0f / tile.scale, shift});
+    return least_sum(below, bound.length(), bound.error_per_norm(), inverse_scale,
+                     {tile.error, tile.largest, 1.0f / tile.scale, shift});
   }
   GPUREC_DEVICE static Limit never() { return kNever; }
   GPUREC_DEVICE static bool is_near(Value v, Limit limit) { return v >= limit; }

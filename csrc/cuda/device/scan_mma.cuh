@@ -167,6 +167,7 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
     if (thread_index() == 0) *shared.needed = 0;
     const int steps_left = (n_steps - base + grid_blocks() - 1) / grid_blocks();
     const int n_here = steps_left < kWarp ? steps_left : kWarp;
+    GPUREC_NO_UNROLL  // its addresses would find no registers through the products
     for (int i = thread_index(); i < n_here * S::kTiles; i += S::kThreads) {
       const int t = (base + grid_blocks() * (i / S::kTiles)) * S::kTiles + i % S::kTiles;
       if (t >= n_tiles) continue;
