@@ -168,7 +168,7 @@ def test_a_graph_answers_what_changes(backend, stream):
     plain = ItemIndex(ITEMS[:300], backend=ReferenceBackend())
     queries = library.asarray(QUERIES[:2])
     index.search(queries, 4)
-    backend.reserve(index._now.index, 2, 4)
+    index.reserve(2, 4)
     held = [library.empty(shape, dtype) for shape, dtype in (((2, 4), "i8"), ((2, 4), "f4"), ((2,), "i4"))]
     del held  # a library's own cache has what the capture will ask for
     before = NATIVE.counters()
@@ -209,3 +209,35 @@ def test_a_capture_that_has_nothing_reserved_fails(backend, stream):
             index.search(queries, 600)
     finally:
         library.device.destroy_graph(library.device.end_capture(fresh))
+
+
+def test_ids_come_with_check(taking, stream):
+    for ids in (np.arange(900) * 7, np.array([f"film {i}" for i in range(900)])):
+        index = ItemIndex(ITEMS, ids=ids, backend=taking)
+        found = index.search(library.asarray(QUERIES), 5)
+        assert found.ids is None
+        expected = ItemIndex(ITEMS, ids=ids).search(QUERIES, 5).ids
+        np.testing.assert_array_equal(found.check().ids, expected)
+    found = index.search(library.asarray(QUERIES[:1]), 901).check()
+    assert found.ids[0, 900] is None
+
+
+def test_what_cannot_be_reserved(backend):
+    index = ItemIndex(ITEMS, backend=backend)
+    with pytest.raises(ValueError, match=r"\[reserve\] expected n_queries >= 1, got 0"):
+        index.reserve(0, 3)
+    with pytest.raises(TypeError, match="got one of backend 'reference'"):
+        ItemIndex(ITEMS, backend="reference").reserve(1, 3)
+
+
+def test_devices_have_numbers(monkeypatch):
+    opened = []
+    monkeypatch.setattr(gpurec.backends.cuda, "CudaBackend", lambda *device: opened.append(device))
+    gpurec.backends._load.cache_clear()
+    for name in ("cuda", "cuda:0", "cuda:3", "cuda:3"):
+        gpurec.backends.get(name)
+    assert opened == [(), (3,)]
+    gpurec.backends._load.cache_clear()
+    for name in ("cuda:", "cuda:-1", "cuda:x", "cpu:0", "rocm"):
+        with pytest.raises(ValueError, match=r"expected one of cpu, .* or cuda:1, got"):
+            gpurec.backends.get(name)

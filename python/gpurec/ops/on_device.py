@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,14 +103,20 @@ def top_k_on_device(
     deny: Any,
     version: int | None,
     op: str,
+    ids_of: Callable[[np.ndarray], np.ndarray | None] | None = None,
 ) -> TopK:
-    """Best k items of queries that lie on a device."""
+    """Best k items of queries that lie on a device; `check` asks for `ids_of` its rows."""
     q = plain_matrix(queries, "queries", op, n_columns=index.d - appended)
     filters = as_device_filters(q.shape[0], n_rows, exclude, allow, deny, op=op)
     rows, scores, check = backend.search_on_device(
         index, q, k, filters, metric=metric, appended=appended, op=op
     )
-    return TopK(rows, scores, version, pending=check)
+
+    def finish() -> np.ndarray | None:
+        check()
+        return None if ids_of is None else ids_of(np.asarray(host_matrix(rows, "rows", op)))
+
+    return TopK(rows, scores, version, pending=finish)
 
 
 def host_matrix(x: Any, name: str, op: str) -> Any:
