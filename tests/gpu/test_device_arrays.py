@@ -107,6 +107,14 @@ def test_filters_on_the_device(taking, stream):
     same(index.search(queries, 9, allow=masks, exclude=pair), expected)
     expected = gpurec.score_top_k(QUERIES, ITEMS, 9, deny=mask, exclude=lists)
     same(index.search(queries, 9, deny=masks, exclude=pair), expected)
+    on_device = [library.asarray(rows) for rows in lists]
+    same(index.search(queries, 9, exclude=on_device), gpurec.score_top_k(QUERIES, ITEMS, 9, exclude=lists))
+    expected = gpurec.score_top_k(QUERIES, ITEMS, 9, allow=lists, deny=lists[0])
+    same(index.search(queries, 9, allow=on_device, deny=on_device[0]), expected)
+    expected = gpurec.score_top_k(QUERIES, ITEMS, 9, allow=lists[1], exclude=lists)
+    same(index.search(queries, 9, allow=on_device[1], exclude=on_device), expected)
+    with pytest.raises(TypeError, match="do: make it one of these there"):
+        index.search(queries, 9, exclude=on_device[0])
     with pytest.raises(TypeError, match="do: make it one of these there"):
         index.search(queries, 9, exclude=lists)
     with pytest.raises(ValueError, match="indptr of 12 entries, got 11"):

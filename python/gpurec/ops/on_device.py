@@ -9,9 +9,9 @@ import numpy as np
 
 from ..arrays import as_numpy
 from ..backends import Backend, DeviceBackend, DeviceFilters
-from ..device_arrays import DeviceArray, is_on_device, plain_matrix, plain_vector
+from ..device_arrays import DeviceArray, from_host, is_on_device, joined, plain_matrix, plain_vector
 from ..types import TopK
-from .filters import is_shared, is_sparse
+from .filters import is_sparse
 
 __all__ = ["as_device_filters", "device_backend", "host_matrix", "top_k_on_device"]
 
@@ -37,8 +37,8 @@ def as_device_filters(
     Parameters
     ----------
     n_queries, n_items : int
-    exclude : (indptr, indices) of arrays on the device, or a sparse CSR matrix there
-    allow, deny : boolean mask of n_items on the device, or the forms of `exclude`
+    exclude : (indptr, indices) of arrays on the device, a sparse CSR matrix or a list of row arrays there
+    allow, deny : boolean mask of n_items or row array on the device, or the forms of `exclude`
         All rows and boundaries are taken as they are: what is out of range is found by the search.
 
     Raises
@@ -53,7 +53,7 @@ def as_device_filters(
     for name, given in (("exclude", exclude), ("deny", deny), ("allow", allow)):
         if given is None:
             continue
-        if name != "exclude" and is_shared(given):
+        if name != "exclude" and is_on_device(given) and str(given.dtype).endswith("bool"):
             mask = given if name == "allow" else ~given
             masks.append(mask)
         elif name == "allow":
@@ -72,6 +72,14 @@ def as_device_filters(
 def _pair(
     given: Any, n_queries: int, name: str, op: str
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray | None]:
+    if isinstance(given, list) and len(given) == n_queries and given and all(map(is_on_device, given)):
+        parts = [plain_vector(part, "int64", name, op) for part in given]
+        ends = np.cumsum([0, *(part.shape[0] for part in parts)])
+        given = from_host(given[0], ends), joined([part.array for part in parts], name, op)
+    elif name != "exclude" and is_on_device(given) and len(given.shape) == 1:
+        of_host = np.array([0, given.shape[0]]), np.zeros(n_queries, np.int64)
+        indptr, which = (plain_vector(from_host(given, part), "int64", name, op) for part in of_host)
+        return indptr, plain_vector(given, "int64", name, op), which
     if is_sparse(given):
         if hasattr(given, "crow_indices"):  # of PyTorch
             given = given.crow_indices(), given.col_indices()
@@ -80,8 +88,9 @@ def _pair(
             given = csr.indptr, csr.indices
     if not isinstance(given, tuple) or len(given) != 2 or not all(map(is_on_device, given)):
         raise TypeError(
-            f"[{op}] expected {name} on the device of the queries, as (indptr, indices), as CSR or as a "
-            f"boolean mask, got {type(given).__name__}; do: make it one of these there"
+            f"[{op}] expected {name} on the device of the queries, as (indptr, indices), as CSR, as a "
+            f"list of {n_queries} row arrays or as a boolean mask, got {type(given).__name__}; "
+            "do: make it one of these there"
         )
     indptr, rows = (plain_vector(part, "int64", name, op) for part in given)
     if indptr.shape != (n_queries + 1,):
