@@ -34,7 +34,7 @@ COLUMNS = {
 # A hand-over between blocks has a fence on both sides of its atomic.
 _VECTOR, _FLOAT64 = r"LDG\..*128", r"D(FMA|ADD|MUL)"
 MUST_HAVE = {
-    r"check_words": {_VECTOR: 2, r"LDS": 1, r"IMMA": 1, r"ATOM|RED": 1, r"MEMBAR": 1},
+    r"check_words": {_VECTOR: 2, r"LDS": 1, r"IMMA": 1, r"ATOM|RED": 1},
     r"(scan|sample)_gemv_\w+": {_VECTOR: 8, r"LDS\..*128": 1, r"MEMBAR": 2, r"ATOM": 1, r"BAR": 1},
     r"(scan|sample)_gemv_i8": {r"IDP": 16},
     r"(scan|sample)_gemv_f32": {r"FFMA": 16},
