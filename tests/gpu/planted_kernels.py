@@ -102,11 +102,11 @@ def build() -> Path:
     return ENVIRONMENT / "bin" / "python"
 
 
-def failures(python: str, defect: str) -> str:
-    """Which parameters of the defect's test failed, or how it ended otherwise."""
-    _, test = DEFECTS[defect]
+def run_test(python: str, test: str, defect: str = "") -> str:
+    """Which parameters of a test failed, or how it ended otherwise; empty where it passed."""
     environment = os.environ | {"GPUREC_PLANTED_DEFECT": defect}
-    environment.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", *(["GPUREC_PLANTED_DEFECT"] if not defect else [])):
+        environment.pop(name, None)
     pytest = [python, "-m", "pytest", "-q", "--tb=no", "-rfE", "--maxfail=3", "-p", "no:cacheprovider"]
     run = subprocess.run(
         [*pytest, f"tests/gpu/{test}"],
@@ -123,7 +123,7 @@ def failures(python: str, defect: str) -> str:
     if run.returncode < 0:
         return f"ended by signal {-run.returncode}"
     if run.returncode != 0:
-        raise RuntimeError(f"{defect}: pytest itself failed\n{run.stdout[-500:]}{run.stderr[-500:]}")
+        raise RuntimeError(f"{test}: pytest itself failed\n{run.stdout[-500:]}{run.stderr[-500:]}")
     print(run.stdout[-500:], file=sys.stderr)
     return ""
 
@@ -140,7 +140,7 @@ def main() -> int:
     wanted = arguments.defects or sorted(DEFECTS)
     n_found, lines = 0, []
     for defect in wanted:
-        found = failures(python, defect)
+        found = run_test(python, DEFECTS[defect][1], defect)
         n_found += bool(found)
         lines.append(f"| {defect} | {DEFECTS[defect][0]} | {found or '**NOT FOUND**'} |")
         print(lines[-1], flush=True)

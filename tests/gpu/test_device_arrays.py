@@ -12,6 +12,7 @@ from gpurec import ItemIndex
 from gpurec._native import device_module
 from gpurec.backends.base import Backend
 from gpurec.backends.cuda import EmulatedCudaBackend
+from gpurec.backends.cuda.planning import Limits
 from gpurec.backends.cupy import CupyBackend
 from gpurec.backends.reference import ReferenceBackend
 
@@ -249,3 +250,38 @@ def test_devices_have_numbers(monkeypatch):
     for name in ("cuda:", "cuda:-1", "cuda:x", "cpu:0", "rocm"):
         with pytest.raises(ValueError, match=r"expected one of cpu, .* or cuda:1, got"):
             gpurec.backends.get(name)
+
+
+def test_many_queries_go_in_blocks(stream):
+    """A workspace that holds few queries: each block has its own queries, filters and status."""
+    limits = Limits(least_capacity=64, least_sampled=2, most_bytes=150_000, units=2)
+    index = ItemIndex(ITEMS, backend=EmulatedCudaBackend(limits=limits))
+    queries = RNG.standard_normal((40, 20)).astype(np.float32)
+    lists = [RNG.integers(0, 900, 30) for _ in queries]
+    pair = tuple(map(library.asarray, (np.cumsum([0, *map(len, lists)]), np.concatenate(lists))))
+    before = NATIVE.counters()["launches"]
+    found = index.search(library.asarray(queries), 6, exclude=pair)
+    assert NATIVE.counters()["launches"] - before > 2 * 8  # several blocks
+    same(found, gpurec.score_top_k(queries, ITEMS, 6, exclude=lists))
+    queries[3] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinity in row 3"):
+        index.search(library.asarray(queries), 6).check()
+
+
+def test_a_graph_has_its_workspace_for_itself(stream):
+    """Another search on the stream, whose lists lie elsewhere, changes nothing of what a graph works in."""
+    backend = EmulatedCudaBackend()
+    index = ItemIndex(ITEMS, backend=backend)
+    queries = library.asarray(QUERIES[:2])
+    index.search(queries, 4)
+    index.reserve(2, 4)
+    library.device.begin_capture(stream)
+    found = index.search(queries, 4)
+    graph = library.device.end_capture(stream)
+    addresses = [w._buffer.address for w in backend.workspaces._captured]
+    index.search(library.asarray(QUERIES), 300)
+    others = [*backend.workspaces._of_stream.values(), *backend.workspaces._idle]
+    assert addresses and not {w._buffer.address for w in others if w._buffer} & set(addresses)
+    library.device.launch_graph(graph, stream)
+    same(found, ItemIndex(ITEMS, backend="reference").search(QUERIES[:2], 4))
+    library.device.destroy_graph(graph)
