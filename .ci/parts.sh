@@ -41,20 +41,31 @@ sanitize() {
     "$environment/bin/python" -m pytest -q -p no:cacheprovider --capture=sys "$@"
 }
 
+# emulate_seed FOLDER SEED: tests of kernels and of ops on schedules that begin with one seed.
+emulate_seed() {
+  local environment=$1 seed=$2
+  echo "== emulated kernels, seed $seed"
+  GPUREC_REQUIRE_EMULATED=1 GPUREC_EMULATED_SEED="$seed" \
+    "$environment/bin/python" -m pytest -q -p no:cacheprovider tests/gpu --ignore tests/gpu/compile || return 1
+  # All ops with the first seed, those that other ops rest on with every seed.
+  local ops=(tests/conformance/test_{score_top_k,search_above,item_index,top_k}.py)
+  [ "$seed" != 1 ] || ops=(tests/conformance)
+  echo "== ops on the emulated device, seed $seed"
+  GPUREC_EMULATED_SEED="$seed" GPUREC_CONFORMANCE_MEMBERS=cuda_emulated GPUREC_CONFORMANCE_EXAMPLES=64 \
+    "$environment/bin/python" -m pytest -q -p no:cacheprovider -k cuda_emulated "${ops[@]}"
+}
+
 # emulate FOLDER SEEDS: tests of kernels in an environment with the emulated modules, then under sanitizers.
 emulate() {
-  local environment=$1 seed
-  for seed in $2; do
-    echo "== emulated kernels, seed $seed"
-    GPUREC_REQUIRE_EMULATED=1 GPUREC_EMULATED_SEED="$seed" \
-      "$environment/bin/python" -m pytest -q -p no:cacheprovider tests/gpu --ignore tests/gpu/compile
-    # All ops with the first seed, those that other ops rest on with every seed.
-    local ops=(tests/conformance/test_{score_top_k,search_above,item_index,top_k}.py)
-    [ "$seed" != 1 ] || ops=(tests/conformance)
-    echo "== ops on the emulated device, seed $seed"
-    GPUREC_EMULATED_SEED="$seed" GPUREC_CONFORMANCE_MEMBERS=cuda_emulated GPUREC_CONFORMANCE_EXAMPLES=64 \
-      "$environment/bin/python" -m pytest -q -p no:cacheprovider -k cuda_emulated "${ops[@]}"
+  local environment=$1 seed run runs=()
+  for seed in $2; do  # two at a time: an emulator keeps one core busy
+    emulate_seed "$environment" "$seed" &
+    runs+=($!)
+    [ ${#runs[@]} = 2 ] || continue
+    for run in "${runs[@]}"; do wait "$run"; done
+    runs=()
   done
+  for run in ${runs[@]+"${runs[@]}"}; do wait "$run"; done
   # Right kernels alone, since a sanitizer ends the process that meets a wrong one; tracing needs hooks that it has taken.
   build_variant "$environment" emulated-address GPUREC_EMULATED=ON GPUREC_SANITIZE=address,undefined
   echo "== emulated kernels, address and undefined sanitizers"

@@ -51,5 +51,8 @@ target_link_libraries(_cuda PRIVATE CUDA::cudart_static)
 target_compile_options(_cuda PRIVATE
   $<$<COMPILE_LANGUAGE:CXX>:-O3 -ffp-contract=off -Wall -Wextra>
   $<$<COMPILE_LANGUAGE:CUDA>:${GPUREC_NVCC_FLAGS}>)
+if(GPUREC_FLOAT_TILES)
+  target_compile_definitions(_cuda PRIVATE GPUREC_FLOAT_TILES)
+endif()
 set_target_properties(_cuda PROPERTIES CXX_VISIBILITY_PRESET hidden CUDA_RUNTIME_LIBRARY Static CUDA_STANDARD 17)
 install(TARGETS _cuda LIBRARY DESTINATION gpurec/_native)

@@ -35,6 +35,12 @@ constexpr GPUREC_HD std::int64_t round_up(std::int64_t n, std::int64_t multiple)
   return (n + multiple - 1) / multiple * multiple;
 }
 
+// Bytes of shared memory that a piece takes.
+template <class T>
+constexpr GPUREC_HD std::int64_t shared_bytes(std::int64_t n) {
+  return round_up(n * std::int64_t(sizeof(T)), 16);
+}
+
 // Hands out the block's dynamic shared memory in pieces that begin at multiples of 16 bytes. All threads of a block ask
 // for the same pieces; the host adds up the same sizes, each rounded up to 16 bytes.
 class SharedMemory {
@@ -44,7 +50,7 @@ class SharedMemory {
   template <class T>
   GPUREC_DEVICE T* take(std::int64_t n) {
     T* const piece = reinterpret_cast<T*>(next_);
-    next_ += round_up(n * std::int64_t(sizeof(T)), 16);
+    next_ += shared_bytes<T>(n);
     check_shared_end(next_);
     return piece;
   }

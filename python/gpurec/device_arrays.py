@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DeviceArray", "device_array", "empty_like", "is_on_device", "plain_matrix", "plain_vector"]
+__all__ = [
+    "DeviceArray",
+    "device_array",
+    "empty_like",
+    "from_host",
+    "is_on_device",
+    "joined",
+    "plain_matrix",
+    "plain_vector",
+]
 
 _CUDA = (2, 13)  # DLPack's numbers of CUDA's memory, plain and managed
 _LEGACY_STREAM = 0
@@ -160,6 +169,29 @@ def plain_vector(x: Any, dtype: str, name: str, op: str) -> DeviceArray:
         x = _converted(x, dtype, name, op)
     found = device_array(x, name, op)
     return found if found.is_contiguous else device_array(_in_c_order(x, name, op), name, op)
+
+
+def joined(parts: list[Any], name: str, op: str) -> Any:
+    """Vectors one after another, by their library.
+
+    Raises
+    ------
+    TypeError
+        If the library cannot do that.
+    """
+    library = _library_of(parts[0])
+    join = getattr(library, "concatenate", None) or getattr(library, "cat", None)
+    if join is None:
+        raise TypeError(f"[{op}] expected {name} of CuPy or PyTorch, got {type(parts[0]).__name__}")
+    return join(parts)
+
+
+def from_host(like: Any, values: np.ndarray) -> Any:
+    """NumPy's values as an array of the library and on the device of another one."""
+    library = _library_of(like)
+    if hasattr(library, "as_tensor"):  # PyTorch
+        return library.as_tensor(values, device=like.device)
+    return library.asarray(values)
 
 
 _names: dict[Any, str] = {}  # of the dtypes of libraries, whose own text takes microseconds to make

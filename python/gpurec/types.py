@@ -30,7 +30,7 @@ class TopK(Tabular):
         `index.version` that gave the answer; None without an index.
     ids : array of shape (n_queries, k) or None
         External ids where the index has them (None in the missing places of an object array,
-        otherwise unspecified: look at `rows`).
+        otherwise unspecified: look at `rows`). Of a search on a device they are there after `check`.
 
     Notes
     -----
@@ -60,7 +60,7 @@ class TopK(Tabular):
         version: int | None = None,
         ids: Any = None,
         *,
-        pending: Callable[[], None] | None = None,
+        pending: Callable[[], Any] | None = None,
     ) -> None:
         # At once, since the assignments that a frozen dataclass would make are a tenth of a small search.
         vars(self).update(rows=rows, scores=scores, version=version, ids=ids)
@@ -70,7 +70,8 @@ class TopK(Tabular):
     def check(self) -> TopK:
         """Raise what a device search could not raise while it ran, and return the result itself.
 
-        It waits for the device. Host searches have already raised, so for them this does nothing.
+        It waits for the device, and fills in `ids` where the index has them. Host searches have already
+        raised, so for them this does nothing.
 
         Raises
         ------
@@ -79,7 +80,9 @@ class TopK(Tabular):
         """
         pending = vars(self).get("_pending")
         if pending is not None:
-            pending()
+            ids = pending()
+            if ids is not None:
+                vars(self)["ids"] = ids
         return self
 
     def _table(self) -> dict[str, np.ndarray]:

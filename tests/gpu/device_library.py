@@ -123,5 +123,9 @@ def asarray(values: Any) -> Array:
     return made
 
 
+def concatenate(parts: list[Array]) -> Array:
+    return asarray(np.concatenate([part.get() for part in parts]))
+
+
 def ascontiguousarray(x: Array) -> Array:
     return asarray(x.get())

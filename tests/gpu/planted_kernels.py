@@ -5,12 +5,14 @@ An emulated build (GPUREC_EMULATED and GPUREC_PLANTED_DEFECTS) holds every defec
 none of them. The build goes into an environment of its own below build/planted_kernels, unless --here says
 that the running interpreter has one.
 
+    python tests/gpu/planted_kernels.py --write docs/design/planted-kernels.md
     python tests/gpu/planted_kernels.py cuda_lane_order cuda_tail_tile
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import subprocess
@@ -21,6 +23,15 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = PROJECT / "build" / "planted_kernels"
+
+HEAD = [
+    "# Defects planted in kernels, and the tests that find them",
+    "",
+    "Each defect met one test of tests/gpu, emulated or traced, until three of its cases had failed.",
+    "Made by `python tests/gpu/planted_kernels.py --write docs/design/planted-kernels.md`.",
+    "",
+]
+COLUMNS = ["| defect | what | found by |", "| --- | --- | --- |"]
 
 # What each defect is, and a test that must fail where it is planted.
 DEFECTS = {
@@ -33,7 +44,7 @@ DEFECTS = {
     ),
     "cuda_threshold_leads": (
         "a threshold that leads",
-        "kernels/test_searches.py::test_a_full_list_is_not_an_answer",
+        "kernels/test_searches.py::test_any_k",
     ),
     "cuda_count_not_atomic": (
         "a count that is not atomic",
@@ -51,7 +62,10 @@ DEFECTS = {
         "overflow dropped",
         "kernels/test_searches.py::test_a_full_list_is_not_an_answer",
     ),
-    "cuda_filter_late": ("a filter asked after the threshold rose", "kernels/test_searches.py::test_filters"),
+    "cuda_filter_late": (
+        "a filter asked after the threshold rose",
+        "kernels/test_searches.py::test_what_is_denied_raises_no_threshold",
+    ),
     "cuda_fragment_order": (
         "fragments of codes in another order",
         "kernels/test_kernels.py::test_scan_values_are_integer_dots",
@@ -76,21 +90,23 @@ def build() -> Path:
     """The Python of an environment with a planted build of its own."""
     venv.EnvBuilder(with_pip=False, clear=True).create(ENVIRONMENT)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT)}))
-    own = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    own = {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
     (site / "packages_of_the_caller.pth").write_text("\n".join(sorted(own)) + "\n")
     options = [f"-Ccmake.define.GPUREC_{name}=ON" for name in ("EMULATED", "PLANTED_DEFECTS")]
-    options += ["-C", f"build-dir={ENVIRONMENT / 'objects'}", "--no-build-isolation", "--target", str(site)]
+    options += ["-C", f"build-dir={ENVIRONMENT / 'objects'}", "--target", str(site)]
+    if importlib.util.find_spec("scikit_build_core") and importlib.util.find_spec("pybind11"):
+        options.append("--no-build-isolation")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *options, str(PROJECT)], check=True
     )
     return ENVIRONMENT / "bin" / "python"
 
 
-def failures(python: str, defect: str) -> str:
-    """Which parameters of the defect's test failed, or how it ended otherwise."""
-    _, test = DEFECTS[defect]
+def run_test(python: str, test: str, defect: str = "") -> str:
+    """Which parameters of a test failed, or how it ended otherwise; empty where it passed."""
     environment = os.environ | {"GPUREC_PLANTED_DEFECT": defect}
-    environment.pop("PYTHONPATH", None)
+    for name in ("PYTHONPATH", *(["GPUREC_PLANTED_DEFECT"] if not defect else [])):
+        environment.pop(name, None)
     pytest = [python, "-m", "pytest", "-q", "--tb=no", "-rfE", "--maxfail=3", "-p", "no:cacheprovider"]
     run = subprocess.run(
         [*pytest, f"tests/gpu/{test}"],
@@ -106,7 +122,9 @@ def failures(python: str, defect: str) -> str:
         return ", ".join(found)
     if run.returncode < 0:
         return f"ended by signal {-run.returncode}"
-    print(run.stdout[-500:], run.stderr[-500:], file=sys.stderr)
+    if run.returncode != 0:
+        raise RuntimeError(f"{test}: pytest itself failed\n{run.stdout[-500:]}{run.stderr[-500:]}")
+    print(run.stdout[-500:], file=sys.stderr)
     return ""
 
 
@@ -114,15 +132,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("defects", nargs="*", help="names to plant; all by default")
     parser.add_argument("--here", action="store_true", help="this interpreter's gpurec is a planted build")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="where the table goes")
     arguments = parser.parse_args()
+    if arguments.write and arguments.defects:
+        parser.error("a table that is written has all defects")
     python = sys.executable if arguments.here else str(build())
-    wanted = arguments.defects or list(DEFECTS)
-    n_found = 0
+    wanted = arguments.defects or sorted(DEFECTS)
+    n_found, lines = 0, []
     for defect in wanted:
-        found = failures(python, defect)
+        found = run_test(python, DEFECTS[defect][1], defect)
         n_found += bool(found)
-        print(f"| {defect} | {DEFECTS[defect][0]} | {found or '**NOT FOUND**'} |", flush=True)
-    print(f"{n_found} of {len(wanted)} found")
+        lines.append(f"| {defect} | {DEFECTS[defect][0]} | {found or '**NOT FOUND**'} |")
+        print(lines[-1], flush=True)
+    told = f"{n_found} of {len(wanted)} found"
+    if arguments.write:
+        arguments.write.write_text("\n".join([*HEAD, f"{told}.", "", *COLUMNS, *lines]) + "\n")
+    print(told)
     return 0 if n_found == len(wanted) else 1
 
 

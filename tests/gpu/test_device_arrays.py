@@ -12,6 +12,7 @@ from gpurec import ItemIndex
 from gpurec._native import device_module
 from gpurec.backends.base import Backend
 from gpurec.backends.cuda import EmulatedCudaBackend
+from gpurec.backends.cuda.planning import Limits
 from gpurec.backends.cupy import CupyBackend
 from gpurec.backends.reference import ReferenceBackend
 
@@ -107,6 +108,14 @@ def test_filters_on_the_device(taking, stream):
     same(index.search(queries, 9, allow=masks, exclude=pair), expected)
     expected = gpurec.score_top_k(QUERIES, ITEMS, 9, deny=mask, exclude=lists)
     same(index.search(queries, 9, deny=masks, exclude=pair), expected)
+    on_device = [library.asarray(rows) for rows in lists]
+    same(index.search(queries, 9, exclude=on_device), gpurec.score_top_k(QUERIES, ITEMS, 9, exclude=lists))
+    expected = gpurec.score_top_k(QUERIES, ITEMS, 9, allow=lists, deny=lists[0])
+    same(index.search(queries, 9, allow=on_device, deny=on_device[0]), expected)
+    expected = gpurec.score_top_k(QUERIES, ITEMS, 9, allow=lists[1], exclude=lists)
+    same(index.search(queries, 9, allow=on_device[1], exclude=on_device), expected)
+    with pytest.raises(TypeError, match="do: make it one of these there"):
+        index.search(queries, 9, exclude=on_device[0])
     with pytest.raises(TypeError, match="do: make it one of these there"):
         index.search(queries, 9, exclude=lists)
     with pytest.raises(ValueError, match="indptr of 12 entries, got 11"):
@@ -168,7 +177,7 @@ def test_a_graph_answers_what_changes(backend, stream):
     plain = ItemIndex(ITEMS[:300], backend=ReferenceBackend())
     queries = library.asarray(QUERIES[:2])
     index.search(queries, 4)
-    backend.reserve(index._now.index, 2, 4)
+    index.reserve(2, 4)
     held = [library.empty(shape, dtype) for shape, dtype in (((2, 4), "i8"), ((2, 4), "f4"), ((2,), "i4"))]
     del held  # a library's own cache has what the capture will ask for
     before = NATIVE.counters()
@@ -209,3 +218,70 @@ def test_a_capture_that_has_nothing_reserved_fails(backend, stream):
             index.search(queries, 600)
     finally:
         library.device.destroy_graph(library.device.end_capture(fresh))
+
+
+def test_ids_come_with_check(taking, stream):
+    for ids in (np.arange(900) * 7, np.array([f"film {i}" for i in range(900)])):
+        index = ItemIndex(ITEMS, ids=ids, backend=taking)
+        found = index.search(library.asarray(QUERIES), 5)
+        assert found.ids is None
+        expected = ItemIndex(ITEMS, ids=ids).search(QUERIES, 5).ids
+        np.testing.assert_array_equal(found.check().ids, expected)
+    found = index.search(library.asarray(QUERIES[:1]), 901).check()
+    assert found.ids[0, 900] is None
+
+
+def test_what_cannot_be_reserved(backend):
+    index = ItemIndex(ITEMS, backend=backend)
+    with pytest.raises(ValueError, match=r"\[reserve\] expected n_queries >= 1, got 0"):
+        index.reserve(0, 3)
+    with pytest.raises(TypeError, match="got one of backend 'reference'"):
+        ItemIndex(ITEMS, backend="reference").reserve(1, 3)
+
+
+def test_devices_have_numbers(monkeypatch):
+    opened = []
+    monkeypatch.setattr(gpurec.backends.cuda, "CudaBackend", lambda *device: opened.append(device))
+    gpurec.backends._load.cache_clear()
+    for name in ("cuda", "cuda:0", "cuda:3", "cuda:3"):
+        gpurec.backends.get(name)
+    assert opened == [(), (3,)]
+    gpurec.backends._load.cache_clear()
+    for name in ("cuda:", "cuda:-1", "cuda:x", "cpu:0", "rocm"):
+        with pytest.raises(ValueError, match=r"expected one of cpu, .* or cuda:1, got"):
+            gpurec.backends.get(name)
+
+
+def test_many_queries_go_in_blocks(stream):
+    """A workspace that holds few queries: each block has its own queries, filters and status."""
+    limits = Limits(least_capacity=64, least_sampled=2, most_bytes=150_000, units=2)
+    index = ItemIndex(ITEMS, backend=EmulatedCudaBackend(limits=limits))
+    queries = RNG.standard_normal((40, 20)).astype(np.float32)
+    lists = [RNG.integers(0, 900, 30) for _ in queries]
+    pair = tuple(map(library.asarray, (np.cumsum([0, *map(len, lists)]), np.concatenate(lists))))
+    before = NATIVE.counters()["launches"]
+    found = index.search(library.asarray(queries), 6, exclude=pair)
+    assert NATIVE.counters()["launches"] - before > 2 * 8  # several blocks
+    same(found, gpurec.score_top_k(queries, ITEMS, 6, exclude=lists))
+    queries[3] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinity in row 3"):
+        index.search(library.asarray(queries), 6).check()
+
+
+def test_a_graph_has_its_workspace_for_itself(stream):
+    """Another search on the stream, whose lists lie elsewhere, changes nothing of what a graph works in."""
+    backend = EmulatedCudaBackend()
+    index = ItemIndex(ITEMS, backend=backend)
+    queries = library.asarray(QUERIES[:2])
+    index.search(queries, 4)
+    index.reserve(2, 4)
+    library.device.begin_capture(stream)
+    found = index.search(queries, 4)
+    graph = library.device.end_capture(stream)
+    addresses = [w._buffer.address for w in backend.workspaces._captured]
+    index.search(library.asarray(QUERIES), 300)
+    others = [*backend.workspaces._of_stream.values(), *backend.workspaces._idle]
+    assert addresses and not {w._buffer.address for w in others if w._buffer} & set(addresses)
+    library.device.launch_graph(graph, stream)
+    same(found, ItemIndex(ITEMS, backend="reference").search(QUERIES[:2], 4))
+    library.device.destroy_graph(graph)

@@ -42,6 +42,7 @@ KERNELS = {
         Kernel("defect_last_block", 32, last_block, grid=5, shared_bytes=16),
         Kernel("defect_copy", 32, lambda v: np.roll(v, -64), shared_bytes=512, n_in=128),
         Kernel("defect_shared", 32, lambda v: v, shared_bytes=128),
+        Kernel("defect_struct", 32, lambda v: v, shared_bytes=256),
         Kernel("defect_deadlock", 64, lambda v: np.zeros(64, np.uint32)),
     )
 }
@@ -79,6 +80,8 @@ DEFECTS = [
     ("defect_shared", 2, FAST, "past shared memory"),
     ("defect_shared", 2, TRACED, "outside of an allocation or of shared memory"),
     ("defect_shared", 3, FAST, "given an address in shared memory"),
+    ("defect_struct", 1, TRACED, "shared memory that nobody wrote"),
+    ("defect_struct", 2, TRACED, "race in shared memory"),
     ("defect_deadlock", 1, FAST, "deadlock: thread"),
     ("defect_deadlock", 2, FAST, "ended while its warp waits for it in sync_warp"),
 ]

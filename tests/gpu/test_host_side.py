@@ -17,6 +17,8 @@ from gpurec.backends.cuda.planning import Limits, choose_sample, plan_search, wo
 from gpurec.backends.cuda.table import table_bytes
 from gpurec.backends.reference import ReferenceBackend
 
+from . import planted_host
+
 NATIVE = device_module("_cuda_emulated")
 pytestmark = pytest.mark.skipif(NATIVE is None, reason="built without GPUREC_EMULATED=ON")
 
@@ -216,3 +218,11 @@ def test_whole_searches_are_free_of_races(n_queries, metric):
             same(index.search(queries, 4, **filters), expected)
     seen = traced.trace()
     assert (seen["races"], seen["uninitialised_reads"], seen["outside"]) == (0, 0, 0), seen["reports"]
+
+
+def test_planted_defects_are_lines_of_the_host_code():
+    for name, defect in planted_host.DEFECTS.items():
+        text = (planted_host.PACKAGE / defect.file).read_text()
+        assert text.count(defect.right) == 1, name
+        file, test = defect.test.split("::")
+        assert f"def {test}(" in (planted_host.PROJECT / "tests" / "gpu" / file).read_text(), name

@@ -54,6 +54,13 @@ def test_constants() -> None:
     assert constant("kRowOutOfRange") == params.ROW_OUT_OF_RANGE
 
 
+def test_shared_memory() -> None:
+    sizes = set(re.findall(r"\bk\w*Bytes\w*", HEADER))
+    assert len(sizes) == 8
+    for name in sizes:
+        assert constant(name) == getattr(params, re.sub(r"(?<!^)([A-Z])", r"_\1", name[1:]).upper()), name
+
+
 def test_counters() -> None:
     listed = re.search(r"enum Counter \{(.*?)\}", HEADER, re.DOTALL)[1]
     names = re.findall(r"\bk(\w+) = (\d+)", listed)

@@ -57,7 +57,7 @@ def graph(precision: str) -> Callable[[np.ndarray], Ask]:
             q = torch.from_numpy(queries).cuda()
             pair = exclude and tuple(torch.from_numpy(part).cuda() for part in exclude)
             index.search(q, k, exclude=pair)
-            backend.reserve(index._now.index, len(queries), k)
+            index.reserve(len(queries), k)
             torch.cuda.synchronize()
             made = torch.cuda.CUDAGraph()
             with torch.cuda.graph(made):

@@ -5,7 +5,7 @@
 namespace gpurec::cuda {
 
 // Kernel find_threshold: taus from samples (n_queries, samples_per_query).
-// Launch: any grid, a block a query in turn; shared: kFinishShared. Bytes: 4 a sample, read five times (cache). Not measured.
+// Launch: any grid, a block a query in turn; shared: kFinishBytes. Bytes: 4 a sample, read five times (cache). Not measured.
 GPUREC_KERNEL(find_threshold, SearchParams, 256) {
   SharedMemory memory;
   FinishShared shared(memory);
@@ -17,7 +17,7 @@ GPUREC_KERNEL(find_threshold, SearchParams, 256) {
 
 // Kernel finish: entries (n_queries, capacity) and counts -> answers of queries whose lists are complete, or flags.
 // Keys in `keys` (n_queries, capacity); of counts zeros are left. Any k.
-// Launch: any grid, a block a query in turn; shared: kFinishShared bytes (params.hpp).
+// Launch: any grid, a block a query in turn; shared: kFinishBytes.
 // Bytes: 4 d + 16 at random a candidate, then 8 for each pass of the selection. Not measured.
 GPUREC_KERNEL(finish, SearchParams, 256, 2) {
   SharedMemory memory;

@@ -99,6 +99,7 @@ struct ExactShared {
   GPUREC_DEVICE explicit ExactShared(SharedMemory& memory)
       : selection(memory.take<Selection>(1)), unit(memory.take<Unit::Shared>(1)) {}
 };
+static_assert(shared_bytes<Selection>(1) + shared_bytes<Unit::Shared>(1) <= kExactBytes, "a block of the exact path");
 
 // The position of entry e of a query's allow set, -1 where it stands for no item, or for one that came before.
 GPUREC_DEVICE std::int64_t allowed_position(const SearchParams& p, std::int64_t query, std::int64_t e) {

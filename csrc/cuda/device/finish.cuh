@@ -13,6 +13,7 @@ struct FinishShared {
   GPUREC_DEVICE explicit FinishShared(SharedMemory& shared)
       : selection(shared.take<Selection>(1)), sorted(shared.take<std::uint64_t>(kSortedTogether)) {}
 };
+static_assert(shared_bytes<Selection>(1) + shared_bytes<std::uint64_t>(kSortedTogether) <= kFinishBytes, "a finishing block");
 
 // The threshold that a query's sample supposes: what the rank-th best of it stands for; it is never below what is asked for.
 GPUREC_DEVICE void suppose_threshold(const SearchParams& p, std::int64_t query, Selection& s) {
@@ -82,8 +83,10 @@ GPUREC_DEVICE std::uint32_t score_list(const SearchParams& p, std::int64_t query
     const std::int64_t e = first + lane / 4;
     const bool own = lane % 4 == 0 && e < n;
     const bool reaches = own && is_finite(score) && score >= least;
-    const std::uint32_t public_row = GPUREC_PLANTED(cuda_key_without_row) ? 0 : p.items.row_of[entries[e] >> 32];
-    if (own) keys[e] = reaches ? order_key(score, public_row) : 0;
+    if (own) {
+      const std::uint32_t public_row = GPUREC_PLANTED(cuda_key_without_row) ? 0 : p.items.row_of[entries[e] >> 32];
+      keys[e] = reaches ? order_key(score, public_row) : 0;
+    }
     const std::uint32_t found = popcount(ballot(reaches));
     if (lane == 0 && found != 0) atomic_add(&s.n, found);
   }

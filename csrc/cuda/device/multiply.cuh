@@ -145,8 +145,8 @@ struct Float32Products {
 template <class S, class Products, class Following, class Source, class Begin, class Start, class End>
 GPUREC_DEVICE void multiply_tiles(unsigned char* stages, int n_bytes, int first, Following following,
                                   Source source, Begin begin, Start start, End end) {
-  int coming = first, coming_at = 0, in = 0, out = 0;
-  const auto copy_next = [&] {
+  int coming = first, coming_at = 0, out = 0;
+  const auto copy_next = [&](int in) {
     if (coming >= 0) {
       const int tile = coming;
       copy_chunk<S>(stages + in * S::kStageBytes, [&](int row) { return source(tile, row); }, coming_at, n_bytes);
@@ -157,9 +157,8 @@ GPUREC_DEVICE void multiply_tiles(unsigned char* stages, int n_bytes, int first,
       }
     }
     cp_async_commit();
-    in = in + 1 == kStages ? 0 : in + 1;
   };
-  for (int s = 0; s < kStages - 1; ++s) copy_next();
+  for (int s = 0; s < kStages - 1; ++s) copy_next(s);
   for (int tile = first; tile >= 0; tile = following(tile)) {
     begin(tile);
     Products products;
@@ -171,7 +170,7 @@ GPUREC_DEVICE void multiply_tiles(unsigned char* stages, int n_bytes, int first,
       }
       sync_block();  // what all threads copied is there, and nobody reads what is overwritten next
       if (at == 0) start(tile, products);
-      copy_next();
+      copy_next(out == 0 ? kStages - 1 : out - 1);
       products.template multiply<S>(stages + out * S::kStageBytes);
       out = out + 1 == kStages ? 0 : out + 1;
     }

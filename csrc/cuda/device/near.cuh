@@ -86,13 +86,13 @@ struct FloatQuery {
   float tau;
   std::uint32_t is_asked;
 
-  // `more` is what the bound wants to know besides.
+  // Becomes query i; `more` is what the bound wants to know besides.
   template <class... More>
-  GPUREC_DEVICE static FloatQuery of(const SearchParams& p, std::int64_t i, More... more) {
-    if (i >= p.queries.n_queries) return {Bound(), 0.0f, 0u};
-    const Metric metric = p.items.euclidean != 0 ? Metric::euclidean : Metric::dot;
-    return {Bound(metric, p.items.d, p.queries.squares[i], more...), p.queries.taus[i],
-            p.queries.status[i] == kQueryFine ? 1u : 0u};
+  GPUREC_DEVICE void ask(const SearchParams& p, std::int64_t i, More... more) {
+    is_asked = i < p.queries.n_queries && p.queries.status[i] == kQueryFine ? 1u : 0u;
+    if (is_asked == 0) return;
+    bound = Bound(p.items.euclidean != 0 ? Metric::euclidean : Metric::dot, p.items.d, p.queries.squares[i], more...);
+    tau = p.queries.taus[i];
   }
   // What does not get past is ruled out. NaN rules nothing out: these items could overflow on the way.
   GPUREC_DEVICE Limit limit(const TileOfItems& tile, bool) const {
@@ -120,24 +120,26 @@ struct Int8Query {
   static constexpr std::int32_t kAlways = -(1 << 30);     // below every one
 
   Int8Bound bound;
-  float below, length, error, inverse_scale;
+  float below, inverse_scale;
   float tau;
   std::uint32_t is_asked;
 
-  GPUREC_DEVICE static Int8Query of(const SearchParams& p, std::int64_t i) {
-    if (i >= p.queries.n_queries || p.queries.status[i] != kQueryFine || p.queries.scales[i] == 0.0f) {
-      return {Int8Bound(), 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0u};
-    }
+  GPUREC_DEVICE void ask(const SearchParams& p, std::int64_t i) {
+    const Queries& q = p.queries;
+    is_asked = i < q.n_queries && q.status[i] == kQueryFine && q.scales[i] != 0.0f ? 1u : 0u;
+    if (is_asked == 0) return;
     const Metric metric = p.items.euclidean != 0 ? Metric::euclidean : Metric::dot;
-    const float scale = p.queries.scales[i], tau = p.queries.taus[i];
-    const Int8Bound bound(metric, p.items.d, p.queries.squares[i], scale, p.queries.lengths[i], p.queries.errors[i]);
-    return {bound, bound.below(tau), bound.length(), bound.error_per_norm(), 1.0f / scale, tau, 1u};
+    bound = Int8Bound(metric, p.items.d, q.squares[i], q.scales[i], q.lengths[i], q.errors[i]);
+    tau = q.taus[i];
+    below = bound.below(tau);
+    inverse_scale = 1.0f / q.scales[i];
   }
   GPUREC_DEVICE Limit limit(const TileOfItems& tile, bool euclidean) const {
     if (is_asked == 0) return never();
     if (tile.scale == 0.0f) return kAlways;
     const float shift = euclidean ? bound.start_shift(bounds_of(tile)) : 0.0f;
-    return least_sum(below, length, error, inverse_scale, {tile.error, tile.largest, 1.0f / tile.scale, shift});
+    return least_sum(below, bound.length(), bound.error_per_norm(), inverse_scale,
+                     {tile.error, tile.largest, 1.0f / tile.scale, shift});
   }
   GPUREC_DEVICE static Limit never() { return kNever; }
   GPUREC_DEVICE static bool is_near(Value v, Limit limit) { return v >= limit; }
@@ -145,7 +147,7 @@ struct Int8Query {
     return dot_value(v, tile) - bound.shift(bounds_of(tile));
   }
   GPUREC_DEVICE float dot_value(Value v, const TileOfItems& tile) const {
-    if (tile.scale == 0.0f) return std::numeric_limits<float>::quiet_NaN();
+    if (is_asked == 0 || tile.scale == 0.0f) return std::numeric_limits<float>::quiet_NaN();
     return float(v) * (bound.scale() * tile.scale);
   }
   GPUREC_DEVICE static TileBounds bounds_of(const TileOfItems& tile) {

@@ -10,6 +10,16 @@ constexpr std::uint32_t kNoRow = 0xffffffffu;  // a position without an item
 constexpr int kTileBits = 6;                   // a tile of 64 items has a word of permits
 constexpr int kMostDenied = 4;                 // lists of denied rows a query
 
+// Bytes of shared memory that blocks take at most; kernels' comments say who takes which, and their sizes are held to it.
+constexpr int kFinishBytes = 17472;       // a block that finishes queries
+constexpr int kExactBytes = 1104;         // a block of the exact path
+constexpr int kGemvBytes = 784;           // a scan of eight queries, beside what finishes them and their rows
+constexpr int kMmaBytes = 26640;          // a scan of many queries,
+constexpr int kMmaBytesOfQuery = 304;     // and each of a block's
+constexpr int kMmaBytesOfSample = 16640;  // values of a sample, beside what a narrow scan takes
+constexpr int kScoreTileBytes = 37632;    // a block of whole matrices
+constexpr int kQuantiseBytes = 64;        // a block that makes codes
+
 // Items of one index; position p is item p % 64 of tile p / 64. What lies past the last item is zero.
 struct Items {
   const float* rows;            // (n_tiles * 64, row_stride) prepared, zero past d

@@ -8,6 +8,8 @@
 namespace gpurec::cuda {
 
 constexpr int kGemvQueries = 8;  // at most, of one block
+constexpr int kGemvThreads = 256;
+constexpr int kGemvWarps = kGemvThreads / kWarp;
 
 // A group's lanes add up their shares of kRows rows: lane l of the group gets those of rows l kRows / lanes and on.
 template <int kShare, int kRows, class T>
@@ -90,6 +92,7 @@ struct Int8Rows : Passes<share, rows> {
 // The queries of a block in shared memory: rows as they are multiplied, and what rules items out.
 template <class Query>
 struct GemvShared {
+  static_assert(shared_bytes<Query>(kGemvQueries) + shared_bytes<std::uint32_t>(1) <= kGemvBytes, "a scan of few queries");
   unsigned char* rows;
   Query* queries;
   std::uint32_t* last;
@@ -108,7 +111,7 @@ struct GemvShared {
     }
     if (thread_index() < kGemvQueries) {
       const std::int64_t i = thread_index() < n ? first + thread_index() : p.queries.n_queries;
-      queries[thread_index()] = Query::of(p, i);
+      queries[thread_index()].ask(p, i);
     }
     sync_block();
   }
@@ -127,6 +130,7 @@ GPUREC_DEVICE void multiply_pass(const Items& items, std::int64_t tile, int pass
   }
   const unsigned char* const first = Rows::row(items, (tile << kTileBits) + Rows::item_of_row(pass, 0));
   const int apart = int(Rows::stride(items)) * Rows::kGroups;
+  GPUREC_NO_UNROLL  // kRows loads on their way are enough, and more would want more registers
   for (int at = lane_index() % Rows::kShare * 16; at < bytes; at += Rows::kShare * 16) {
     Vector loaded[Rows::kRows];
     GPUREC_UNROLL
@@ -145,10 +149,9 @@ GPUREC_DEVICE void multiply_pass(const Items& items, std::int64_t tile, int pass
 // The tiles of this warp that any of the block's queries needs, 32 at a time, of which each lane knows one: work(t, tile).
 template <class Query, class Work>
 GPUREC_DEVICE void for_each_needed_tile(const SearchParams& p, const GemvShared<Query>& shared, int first, int n, Work work) {
-  const int n_tiles = int(p.items.n_tiles), n_warps = grid_blocks() * (block_threads() / kWarp);
-  const int own = block_index() * (block_threads() / kWarp) + warp_index();
-  for (int base = own; base < n_tiles; base += n_warps * kWarp) {
-    const int t = base + n_warps * lane_index();
+  const int n_tiles = int(p.items.n_tiles);
+  for (int base = block_index() * kGemvWarps + warp_index(); base < n_tiles; base += grid_blocks() * kGemvThreads) {
+    const int t = base + grid_blocks() * kGemvWarps * lane_index();
     bool needed = false;
     TileOfItems tile = {};
     if (t < n_tiles) {
@@ -165,7 +168,7 @@ GPUREC_DEVICE void for_each_needed_tile(const SearchParams& p, const GemvShared<
         known.scale = shfl(tile.scale, lane);
         known.error = shfl(tile.error, lane);
       }
-      work(base + n_warps * lane, known);
+      work(base + grid_blocks() * kGemvWarps * lane, known);
     }
   }
 }
@@ -182,11 +185,11 @@ GPUREC_DEVICE void scan_few(const SearchParams& p, const GemvShared<typename Row
       multiply_pass<Rows, kQueries>(p.items, t, pass, shared.rows, sums);
       GPUREC_UNROLL
       for (int own = 0; own < Rows::kOwn; ++own) {
-        const std::int64_t position = (std::int64_t(t) << kTileBits) + Rows::item_of_lane(pass, own);
+        const int item = Rows::item_of_lane(pass, own);
         std::uint32_t near = 0;
         GPUREC_UNROLL
         for (int m = 0; m < kQueries; ++m) {
-          const auto sum = Rows::started(sums[m][own], p.items, position);
+          const auto sum = Rows::started(sums[m][own], p.items, (std::int64_t(t) << kTileBits) + item);
           near |= std::uint32_t(Query::is_near(sum, shfl(limit, m))) << m;
           sums[m][own] = sum;
         }
@@ -196,7 +199,7 @@ GPUREC_DEVICE void scan_few(const SearchParams& p, const GemvShared<typename Row
           auto sum = sums[0][own];
           GPUREC_UNROLL
           for (int other = 1; other < kQueries; ++other) sum = m == other ? sums[other][own] : sum;
-          enter(p, first + m, position, shared.queries[m].scan_value(sum, tile));
+          enter(p, first + m, (std::int64_t(t) << kTileBits) + item, shared.queries[m].scan_value(sum, tile));
         }
       }
       sync_warp();
@@ -208,10 +211,8 @@ GPUREC_DEVICE void scan_few(const SearchParams& p, const GemvShared<typename Row
 template <class Rows, int kQueries>
 GPUREC_DEVICE void sample_few(const SearchParams& p, const GemvShared<typename Rows::Query>& shared, std::int64_t first, int n, int from) {
   using Query = typename Rows::Query;
-  const std::int64_t n_warps = std::int64_t(grid_blocks()) * (block_threads() / kWarp);
-  const std::int64_t own_warp = std::int64_t(block_index()) * (block_threads() / kWarp) + warp_index();
   const std::int64_t groups = kTile / p.group;
-  for (std::int64_t s = own_warp; s < p.n_sampled; s += n_warps) {
+  for (std::int64_t s = block_index() * kGemvWarps + warp_index(); s < p.n_sampled; s += grid_blocks() * kGemvWarps) {
     const std::int64_t t = p.sample_first + s * p.sample_every;
     const TileOfItems tile = tile_of<Query::kCodes>(p.items, t);
     std::uint64_t best_of_tile[kQueries] = {};
@@ -271,7 +272,7 @@ GPUREC_DEVICE void gemv(const SearchParams& p) {
   } else if (n == 1) {
     scan_few<Rows, 1>(p, shared, first, n);
   } else if (n <= 4) {
-    scan_few<Rows, 4>(p, shared, first, n);
+    scan_few<FewerRows, 4>(p, shared, first, n);
   } else {
     scan_few<FewerRows, 8>(p, shared, first, n);
   }
@@ -290,16 +291,16 @@ GPUREC_DEVICE void gemv(const SearchParams& p) {
 // Kernels scan_gemv_f32, scan_gemv_i8: all tiles that norms leave possible, against eight queries a block; what comes near
 // and may be given is entered in the lists. Fused, the last block finishes.
 // rows (n_tiles * 64, row_stride) or codes, prepared queries, taus -> entries (n_queries, capacity), counts.
-// Launch: x any, tiles go to warps in turn; y = ceil(n_queries / 8). shared: kFinishBytes + 8 * bytes of a row (4 row_stride,
-// or d rounded up to 16) + 640 + 16.
+// Launch: x any, tiles go to warps in turn; y = ceil(n_queries / 8). shared: kFinishBytes + kGemvBytes and eight rows (4
+// row_stride bytes each, or d rounded up to 16).
 // Bytes: 4 row_stride an item, or d rounded up to 16; 16 a tile; 4 more an item for distances in float32. Not measured.
-GPUREC_KERNEL(scan_gemv_f32, SearchParams, 256, 2) { gemv<Float32Rows<8, 8>, Float32Rows<4, 4>, false>(p); }
-GPUREC_KERNEL(scan_gemv_i8, SearchParams, 256, 2) { gemv<Int8Rows<4, 8>, Int8Rows<4, 4>, false>(p); }
+GPUREC_KERNEL(scan_gemv_f32, SearchParams, kGemvThreads, 2) { gemv<Float32Rows<8, 8>, Float32Rows<4, 4>, false>(p); }
+GPUREC_KERNEL(scan_gemv_i8, SearchParams, kGemvThreads, 2) { gemv<Int8Rows<4, 8>, Int8Rows<4, 4>, false>(p); }
 
 // Kernels sample_gemv_f32, sample_gemv_i8: the best scan value of each group of items of the sampled tiles that a query may
 // be given, -inf where there is none or the best is denied. Fused, the last block supposes the thresholds.
 // -> samples (n_queries, samples_per_query). Launch and bytes as for the scans; tiles are the sampled ones.
-GPUREC_KERNEL(sample_gemv_f32, SearchParams, 256, 2) { gemv<Float32Rows<8, 8>, Float32Rows<4, 4>, true>(p); }
-GPUREC_KERNEL(sample_gemv_i8, SearchParams, 256, 2) { gemv<Int8Rows<4, 8>, Int8Rows<4, 4>, true>(p); }
+GPUREC_KERNEL(sample_gemv_f32, SearchParams, kGemvThreads, 2) { gemv<Float32Rows<8, 8>, Float32Rows<4, 4>, true>(p); }
+GPUREC_KERNEL(sample_gemv_i8, SearchParams, kGemvThreads, 2) { gemv<Int8Rows<4, 8>, Int8Rows<4, 4>, true>(p); }
 
 }  // namespace gpurec::cuda

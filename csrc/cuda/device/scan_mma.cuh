@@ -19,7 +19,7 @@ struct Int8Scan {
   GPUREC_DEVICE static const void* query(const SearchParams& p, std::int64_t i) {
     return p.queries.codes + i * p.items.code_stride;
   }
-  GPUREC_DEVICE static Query query_of(const SearchParams& p, std::int64_t i) { return Query::of(p, i); }
+  GPUREC_DEVICE static void ask(Query& query, const SearchParams& p, std::int64_t i) { query.ask(p, i); }
   // Sums begin at minus their limit, so that what comes near is not negative: one bit of each to look at.
   GPUREC_DEVICE static std::int32_t start(std::int32_t limit, float) { return -limit; }
   GPUREC_DEVICE static std::int32_t value(std::int32_t sum, std::int32_t limit) { return sum + limit; }
@@ -59,13 +59,13 @@ struct FloatScan {
 };
 
 struct Float32Scan : FloatScan<Float32Bound, Float32Products> {
-  GPUREC_DEVICE static Query query_of(const SearchParams& p, std::int64_t i) { return Query::of(p, i); }
+  GPUREC_DEVICE static void ask(Query& query, const SearchParams& p, std::int64_t i) { query.ask(p, i); }
 };
 #if defined(GPUREC_FLOAT_TILES) && GPUREC_FLOAT_MMA
 template <class Unit>
 struct FloatUnitScan : FloatScan<MatrixUnitBound, MatrixProducts<Unit>> {
   using Query = FloatQuery<MatrixUnitBound>;
-  GPUREC_DEVICE static Query query_of(const SearchParams& p, std::int64_t i) { return Query::of(p, i, Unit::kCut); }
+  GPUREC_DEVICE static void ask(Query& query, const SearchParams& p, std::int64_t i) { query.ask(p, i, Unit::kCut); }
 };
 #endif
 
@@ -82,6 +82,12 @@ struct MmaShared {
   float* values;   // of a sample: (kQueries, kValuesStride), each tile one after another
 
   static constexpr int kValuesStride = kWarpItems + 1;
+  static_assert(kStages * S::kStageBytes + shared_bytes<typename Scan::Query>(S::kQueries) +
+                        shared_bytes<Limit>(2 * S::kTiles * S::kQueries) + shared_bytes<float>(2 * S::kItems) +
+                        shared_bytes<TileOfItems>(kWarp * S::kTiles) + shared_bytes<std::uint32_t>(1) <=
+                    kMmaBytes + S::kQueries * kMmaBytesOfQuery,
+                "a scan of many queries");
+  static_assert(shared_bytes<float>(S::kTiles * kWarpQueries * kValuesStride) <= kMmaBytesOfSample, "a sample of a narrow scan");
 
   GPUREC_DEVICE MmaShared(SharedMemory& memory, bool samples)
       : stages(memory.take<unsigned char>(kStages * S::kStageBytes)),
@@ -153,7 +159,7 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
   const auto tile_at = [&](std::int64_t i) { return kSample ? p.sample_first + i * p.sample_every : i; };
   const std::int64_t left = p.queries.n_queries - first_query;
   const int n_queries = left < S::kQueries ? int(left) : S::kQueries;
-  for (int m = thread_index(); m < S::kQueries; m += S::kThreads) shared.queries[m] = Scan::query_of(p, first_query + m);
+  for (int m = thread_index(); m < S::kQueries; m += S::kThreads) Scan::ask(shared.queries[m], p, first_query + m);
   if (Scan::Query::kCodes && !kSample && block_index_y() == 0) give_up_queries_without_codes(p);
 
   // 32 steps at a time: which of them any of the queries needs.
@@ -161,9 +167,12 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
     if (thread_index() == 0) *shared.needed = 0;
     const int steps_left = (n_steps - base + grid_blocks() - 1) / grid_blocks();
     const int n_here = steps_left < kWarp ? steps_left : kWarp;
+    GPUREC_NO_UNROLL  // its addresses would find no registers through the products
     for (int i = thread_index(); i < n_here * S::kTiles; i += S::kThreads) {
       const int t = (base + grid_blocks() * (i / S::kTiles)) * S::kTiles + i % S::kTiles;
-      if (t < n_tiles) shared.tiles[i] = tile_of<Scan::Query::kCodes>(items, tile_at(t));
+      if (t >= n_tiles) continue;
+      const TileOfItems tile = tile_of<Scan::Query::kCodes>(items, tile_at(t));
+      st_vec(shared.tiles + i, float4{tile.smallest, tile.largest, tile.scale, tile.error});
     }
     sync_block();
     std::uint32_t needed = 0;
@@ -232,8 +241,9 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
         }
         return;
       } else {
+        if (i >= n_tiles) return;  // all of the warp
         float* const values = shared.values + S::tile() * S::kQueries * MmaShared<Scan, S>::kValuesStride;
-        const TileOfItems tile = shared.tiles[bit * S::kTiles + S::tile()];  // of no use where there is none
+        const TileOfItems tile = shared.tiles[bit * S::kTiles + S::tile()];
         sync_warp();
         GPUREC_UNROLL
         for (int e = 0; e < kSums; ++e) {
@@ -242,7 +252,7 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
               shared.queries[m].dot_value(products.sums[e], tile);
         }
         sync_warp();
-        for (int m = S::first_query(); m < S::first_query() + kWarpQueries && i < n_tiles && m < n_queries; ++m) {
+        for (int m = S::first_query(); m < S::first_query() + kWarpQueries && m < n_queries; ++m) {
           const float* const row = values + m * MmaShared<Scan, S>::kValuesStride;
           sample_values<Scan::Query::kCodes>(p, first_query + m, i, tile_at(i), row[lane_index()], row[kWarp + lane_index()]);
         }
@@ -256,8 +266,8 @@ GPUREC_DEVICE void scan_many(const SearchParams& p) {
 // take 32, for fewer. What comes near and may be given is entered in the lists.
 // codes (n_tiles * 64, code_stride), or rows; prepared queries, taus -> entries (n_queries, capacity), counts.
 // Launch: x any, pairs of tiles go to blocks in turn; y = ceil(n_queries / 128), narrow 32.
-// shared: kMmaBytes of params.hpp. Bytes: ceil(n_queries / 128) times the items', ceil(n_tiles / 2) times the queries'
-// (from the second-level cache), 16 a tile. Not measured.
+// shared: kMmaBytes, and kMmaBytesOfQuery for each of a block's queries. Bytes: ceil(n_queries / 128) times the items',
+// ceil(n_tiles / 2) times the queries' (from the second-level cache), 16 a tile. Not measured.
 GPUREC_KERNEL(scan_mma_i8, SearchParams, 256, 2) { scan_many<Int8Scan, Wide, false>(p); }
 GPUREC_KERNEL(scan_mma_i8_narrow, SearchParams, 64, 6) { scan_many<Int8Scan, Narrow, false>(p); }
 GPUREC_KERNEL(scan_mma_f32, SearchParams, 128, 3) { scan_many<Float32Scan, Middle, false>(p); }
@@ -272,7 +282,8 @@ GPUREC_KERNEL(scan_mma_bf16, SearchParams, 256, 2) { scan_many<FloatUnitScan<Bf1
 
 // Kernels sample_mma_i8, sample_mma_f32: the best scan value of each group of items of the sampled tiles that a query may
 // be given, -inf where there is none or the best is denied -> samples (n_queries, samples_per_query).
-// Launch: x any, pairs of sampled tiles; y = ceil(n_queries / 32). shared: kSampleMmaBytes. Bytes as for the scans.
+// Launch: x any, pairs of sampled tiles; y = ceil(n_queries / 32). shared: as narrow scans, and kMmaBytesOfSample. Bytes
+// as for the scans.
 GPUREC_KERNEL(sample_mma_i8, SearchParams, 64, 6) { scan_many<Int8Scan, Narrow, true>(p); }
 GPUREC_KERNEL(sample_mma_f32, SearchParams, 64, 6) { scan_many<Float32Scan, Narrow, true>(p); }
 

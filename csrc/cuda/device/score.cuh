@@ -34,6 +34,8 @@ GPUREC_DEVICE void score_closely(const ScoreParams& p, std::uint64_t close, std:
 GPUREC_KERNEL(score_tile, ScoreParams, 128, 3) {
   using S = Middle;
   using Products = Float32Products;
+  static_assert(kStages * S::kStageBytes + shared_bytes<float>(S::kQueries) + shared_bytes<float>(S::kItems) <= kScoreTileBytes,
+                "a block of whole matrices");
   SharedMemory memory;
   unsigned char* const stages = memory.take<unsigned char>(kStages * S::kStageBytes);
   float* const a_squares = memory.take<float>(S::kQueries);

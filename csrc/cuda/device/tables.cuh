@@ -17,7 +17,7 @@ GPUREC_DEVICE std::int64_t warps_of_grid() { return std::int64_t(grid_blocks()) 
 // squares (n), status (n), each unless null. Position r has source row source_rows[r], or r; kNoRow: zeros.
 // Launch: any grid, blocks of whole warps, a warp a row in turn; no shared memory.
 // Bytes: 4 d read twice to four times (cache) and 4 row_stride written a row. Not measured.
-GPUREC_KERNEL(prepare_items, TableParams, 256) {
+GPUREC_KERNEL(prepare_items, TableParams, 256, 3) {
   const std::int64_t end = p.n_tiles << kTileBits > p.n ? p.n_tiles << kTileBits : p.n;
   for (std::int64_t r = warp_of_grid(); r < end; r += warps_of_grid()) {
     float* const row = p.rows + r * p.row_stride;
@@ -40,7 +40,7 @@ GPUREC_KERNEL(prepare_items, TableParams, 256) {
 // positions without a row become zeros and kNoRow. `squares` is of source rows; null: they are calculated.
 // Launch: any grid, blocks of whole warps, a warp a position in turn; no shared memory.
 // Bytes: 4 d read and 4 row_stride written an item. Not measured.
-GPUREC_KERNEL(gather_rows, TableParams, 256) {
+GPUREC_KERNEL(gather_rows, TableParams, 256, 4) {
   const std::int64_t end = p.n_tiles << kTileBits;
   for (std::int64_t at = (p.first_tile << kTileBits) + warp_of_grid(); at < end; at += warps_of_grid()) {
     const std::int64_t found = p.source_rows == nullptr ? at : std::int64_t(p.source_rows[at]);
@@ -145,7 +145,7 @@ GPUREC_KERNEL(permit, TableParams, 256) {
 // to 128, scales, lengths, errors. A query that is not finite becomes zeros and is answered by padding.
 // Launch: any grid, blocks of whole warps, a warp a query in turn; no shared memory.
 // Bytes: 4 d read and 4 row_stride + code_stride written a query. Not measured.
-GPUREC_KERNEL(prepare_queries, SearchParams, 256) {
+GPUREC_KERNEL(prepare_queries, SearchParams, 256, 2) {
   const Queries& q = p.queries;
   const std::int64_t d = p.items.d;
   const std::int64_t n = q.codes == nullptr ? q.n_queries : round_up(q.n_queries, kCodedQueries);

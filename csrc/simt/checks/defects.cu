@@ -1,4 +1,5 @@
 // Kernels with one defect each, for the tests of the emulator alone: no device module has them. `mode` 0 is right.
+#include "gpurec/portable_std.hpp"
 #include "simt/simt.hpp"
 
 namespace gpurec::simt::checks {
@@ -122,6 +123,24 @@ GPUREC_KERNEL(defect_shared, DefectParams, 32) {
   values[lane_index() + (p.mode == 2 ? 1 : 0)] = p.in[lane_index()];                          // 2: one too far
   sync_warp();
   p.out[lane_index()] = p.mode == 3 ? ld_readonly(values + lane_index()) : values[lane_index()];
+}
+
+// Out: what lane 0 copied as a whole, as compilers copy structs, for all lanes.
+GPUREC_KERNEL(defect_struct, DefectParams, 32) {
+  struct Row {
+    std::uint32_t values[kWarp];
+  };
+  SharedMemory shared;
+  Row* const rows = shared.take<Row>(2);
+  if (lane_index() == 0) {
+    std::memcpy(rows, p.in, sizeof(Row));
+    if (p.mode != 1) rows[1] = rows[0];
+    if (p.mode == 1) std::memcpy(rows, rows + 1, sizeof(Row));  // of what nobody wrote
+  }
+  if (p.mode != 2) sync_warp();
+  Row mine;
+  std::memcpy(&mine, rows + 1, sizeof(Row));
+  p.out[lane_index()] = mine.values[lane_index()];
 }
 
 // Not wrong but wasteful: one access of a warp whose sectors or wavefronts are known, by `mode`. Shared: 8192 bytes.

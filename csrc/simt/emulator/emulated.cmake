@@ -31,6 +31,9 @@ function(gpurec_emulated_module module)
   target_include_directories(${module} PRIVATE csrc csrc/include)
   target_compile_options(${module} PRIVATE -O2 -g1 -ffp-contract=off -Wall -Wextra)
   set_target_properties(${module} PROPERTIES CXX_VISIBILITY_PRESET hidden)
+  if(GPUREC_FLOAT_TILES)
+    target_compile_definitions(${module}_kernels PRIVATE GPUREC_FLOAT_TILES)
+  endif()
   if(GPUREC_PLANTED_DEFECTS)
     target_compile_definitions(${module}_kernels PRIVATE GPUREC_PLANTED_DEFECTS)
   endif()
@@ -50,7 +53,9 @@ else()
   gpurec_emulated_module(_cuda_traced csrc/simt/emulator/trace/hooks.cpp csrc/simt/emulator/trace/races.cpp
     csrc/simt/emulator/trace/traffic.cpp)
   target_compile_options(_cuda_traced_kernels PRIVATE
-    -fsanitize=thread -fno-tree-vectorize --param=tsan-instrument-func-entry-exit=0)
+    -fsanitize=thread -fno-tree-vectorize --param=tsan-instrument-func-entry-exit=0
+    -include ${CMAKE_CURRENT_SOURCE_DIR}/csrc/simt/emulator/trace/copies.hpp
+    -fno-builtin-memcpy -fno-builtin-memmove -fno-builtin-memset)
   target_compile_definitions(_cuda_traced PRIVATE GPUREC_TRACED)
   target_link_libraries(_cuda_traced PRIVATE ${CMAKE_DL_LIBS})
 endif()

@@ -60,9 +60,9 @@ _in_context: ContextVar[str | Backend | None] = ContextVar("gpurec_backend", def
 
 
 @cache
-def _load(name: str) -> Backend:
+def _load(name: str, *device: int) -> Backend:
     module, kind = _CLASSES[name]
-    backend: Backend = getattr(importlib.import_module(f".{module}", __name__), kind)()
+    backend: Backend = getattr(importlib.import_module(f".{module}", __name__), kind)(*device)
     return backend
 
 
@@ -87,7 +87,7 @@ def available() -> dict[str, str | None]:
 
 
 def get(name: str) -> Backend:
-    """The backend of that name.
+    """The backend of that name; "cuda:1" is that of the second device.
 
     Raises
     ------
@@ -96,9 +96,10 @@ def get(name: str) -> Backend:
     BackendUnavailableError
         If it cannot run here; the text says why.
     """
-    if name not in _CLASSES:
-        raise ValueError(f"[backend] expected one of {', '.join(_CLASSES)}, got {name!r}")
-    return _load(name)
+    kind, colon, number = name.partition(":")
+    if kind not in _CLASSES or (colon and not (kind == "cuda" and number.isdecimal())):
+        raise ValueError(f"[backend] expected one of {', '.join(_CLASSES)} or cuda:1, got {name!r}")
+    return _load(kind, *([int(number)] if number and int(number) else []))
 
 
 def select(backend: str | Backend | None = None, *, on_device: bool = False) -> Backend:

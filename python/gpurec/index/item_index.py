@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backends import Backend, select, strict_floats
 from ..device_arrays import is_on_device
-from ..ops.arguments import as_matrix, as_metric, as_precision, as_pruning, as_rows
+from ..ops.arguments import as_k, as_matrix, as_metric, as_precision, as_pruning, as_rows
 from ..ops.on_device import device_backend, host_matrix
 from ..types import IdMap
 from .arguments import as_boost
@@ -144,6 +144,29 @@ class ItemIndex(IndexChanges, IndexSearches):
                 f"[get] expected rows that have an item, got removed row {wanted[np.argmin(found)]}"
             )
         return np.ascontiguousarray(items[:, : now.index.d - now.boosted])
+
+    def reserve(self, n_queries: int, k: int) -> None:
+        """Make room for a CUDA graph that captures a search of n_queries on a device: before the capture.
+
+        While a stream is captured nothing can be allocated. The graph keeps what it was given; each graph
+        wants a reservation of its own.
+
+        Raises
+        ------
+        ValueError
+            If n_queries or k is below 1.
+        TypeError
+            If the index lies with a backend that cannot be captured.
+        DeviceError
+            If the device has too little memory.
+        """
+        now, n_queries, k = self._now, as_k(n_queries, "reserve", "n_queries"), as_k(k, "reserve")
+        if not hasattr(now.backend, "reserve"):
+            raise TypeError(
+                f"[reserve] expected an index on a device, got one of backend {now.backend.name!r}; "
+                'do: ItemIndex(..., backend="cuda")'
+            )
+        now.backend.reserve(now.index, n_queries, k)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index as an artefact, replacing an older one at once or not at all.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from ..ops.arguments import as_k, check_result_size
 from ..ops.on_device import device_backend, top_k_on_device
@@ -13,7 +16,14 @@ __all__ = ["search_on_device"]
 
 
 def search_on_device(
-    now: IndexVersion, queries: Any, k: int, *, exclude: Any = None, allow: Any = None, deny: Any = None
+    now: IndexVersion,
+    queries: Any,
+    k: int,
+    ids_of: Callable[[np.ndarray], np.ndarray | None],
+    *,
+    exclude: Any = None,
+    allow: Any = None,
+    deny: Any = None,
 ) -> TopK:
     """Best k items of each query; a hint would be of no use there."""
     backend = device_backend(now.backend, queries, "search")
@@ -32,4 +42,5 @@ def search_on_device(
         deny=deny,
         version=now.number,
         op="search",
+        ids_of=ids_of,
     )

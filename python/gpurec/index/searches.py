@@ -72,7 +72,7 @@ class IndexSearches(IndexState):
         """
         now = self._now
         if type(queries) is not np.ndarray and is_on_device(queries):
-            return search_on_device(now, queries, k, exclude=exclude, allow=allow, deny=deny)
+            return search_on_device(now, queries, k, self._ids_of, exclude=exclude, allow=allow, deny=deny)
         q = as_matrix(queries, "queries", "search", n_columns=now.index.d - now.boosted)
         prepared = now.queries(q)
         return self._top_k(now, queries, prepared, k, exclude=exclude, allow=allow, deny=deny, hint=hint)

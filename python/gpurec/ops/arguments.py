@@ -84,16 +84,16 @@ def check_finite(matrix: np.ndarray, name: str, op: str, *, first: int = 0) -> N
         raise ValueError(f"[{op}] expected finite float32 values, got NaN or infinity in row {row} of {name}")
 
 
-def as_k(k: Any, op: str) -> int:
-    """k as an int >= 1."""
+def as_k(k: Any, op: str, name: str = "k") -> int:
+    """k, or another count, as an int >= 1."""
     if isinstance(k, (bool, np.bool_)):
-        raise TypeError(f"[{op}] expected an integer k, got {k!r}")
+        raise TypeError(f"[{op}] expected an integer {name}, got {k!r}")
     try:
         k = operator.index(k)
     except TypeError:
-        raise TypeError(f"[{op}] expected an integer k, got {type(k).__name__}") from None
+        raise TypeError(f"[{op}] expected an integer {name}, got {type(k).__name__}") from None
     if k < 1:
-        raise ValueError(f"[{op}] expected k >= 1, got {k}")
+        raise ValueError(f"[{op}] expected {name} >= 1, got {k}")
     return k
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..arrays import as_numpy
 from ..backends import Backend, DeviceBackend, DeviceFilters
-from ..device_arrays import DeviceArray, is_on_device, plain_matrix, plain_vector
+from ..device_arrays import DeviceArray, from_host, is_on_device, joined, plain_matrix, plain_vector
 from ..types import TopK
-from .filters import is_shared, is_sparse
+from .filters import is_sparse
 
 __all__ = ["as_device_filters", "device_backend", "host_matrix", "top_k_on_device"]
 
@@ -36,8 +37,8 @@ def as_device_filters(
     Parameters
     ----------
     n_queries, n_items : int
-    exclude : (indptr, indices) of arrays on the device, or a sparse CSR matrix there
-    allow, deny : boolean mask of n_items on the device, or the forms of `exclude`
+    exclude : (indptr, indices) of arrays on the device, a sparse CSR matrix or a list of row arrays there
+    allow, deny : boolean mask of n_items or row array on the device, or the forms of `exclude`
         All rows and boundaries are taken as they are: what is out of range is found by the search.
 
     Raises
@@ -52,7 +53,7 @@ def as_device_filters(
     for name, given in (("exclude", exclude), ("deny", deny), ("allow", allow)):
         if given is None:
             continue
-        if name != "exclude" and is_shared(given):
+        if name != "exclude" and is_on_device(given) and str(given.dtype).endswith("bool"):
             mask = given if name == "allow" else ~given
             masks.append(mask)
         elif name == "allow":
@@ -71,6 +72,14 @@ def as_device_filters(
 def _pair(
     given: Any, n_queries: int, name: str, op: str
 ) -> tuple[DeviceArray, DeviceArray, DeviceArray | None]:
+    if isinstance(given, list) and len(given) == n_queries and given and all(map(is_on_device, given)):
+        parts = [plain_vector(part, "int64", name, op) for part in given]
+        ends = np.cumsum([0, *(part.shape[0] for part in parts)])
+        given = from_host(given[0], ends), joined([part.array for part in parts], name, op)
+    elif name != "exclude" and is_on_device(given) and len(given.shape) == 1:
+        of_host = np.array([0, given.shape[0]]), np.zeros(n_queries, np.int64)
+        indptr, which = (plain_vector(from_host(given, part), "int64", name, op) for part in of_host)
+        return indptr, plain_vector(given, "int64", name, op), which
     if is_sparse(given):
         if hasattr(given, "crow_indices"):  # of PyTorch
             given = given.crow_indices(), given.col_indices()
@@ -79,8 +88,9 @@ def _pair(
             given = csr.indptr, csr.indices
     if not isinstance(given, tuple) or len(given) != 2 or not all(map(is_on_device, given)):
         raise TypeError(
-            f"[{op}] expected {name} on the device of the queries, as (indptr, indices), as CSR or as a "
-            f"boolean mask, got {type(given).__name__}; do: make it one of these there"
+            f"[{op}] expected {name} on the device of the queries, as (indptr, indices), as CSR, as a "
+            f"list of {n_queries} row arrays or as a boolean mask, got {type(given).__name__}; "
+            "do: make it one of these there"
         )
     indptr, rows = (plain_vector(part, "int64", name, op) for part in given)
     if indptr.shape != (n_queries + 1,):
@@ -102,14 +112,20 @@ def top_k_on_device(
     deny: Any,
     version: int | None,
     op: str,
+    ids_of: Callable[[np.ndarray], np.ndarray | None] | None = None,
 ) -> TopK:
-    """Best k items of queries that lie on a device."""
+    """Best k items of queries that lie on a device; `check` asks for `ids_of` its rows."""
     q = plain_matrix(queries, "queries", op, n_columns=index.d - appended)
     filters = as_device_filters(q.shape[0], n_rows, exclude, allow, deny, op=op)
     rows, scores, check = backend.search_on_device(
         index, q, k, filters, metric=metric, appended=appended, op=op
     )
-    return TopK(rows, scores, version, pending=check)
+
+    def finish() -> np.ndarray | None:
+        check()
+        return None if ids_of is None else ids_of(np.asarray(host_matrix(rows, "rows", op)))
+
+    return TopK(rows, scores, version, pending=finish)
 
 
 def host_matrix(x: Any, name: str, op: str) -> Any:

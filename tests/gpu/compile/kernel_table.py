@@ -30,13 +30,27 @@ COLUMNS = {
     "MEMBAR": r"MEMBAR",
     "BAR": r"BAR",
 }
-# Instructions a kernel must have, by a pattern of its name; on sm_75 copies are plain and tiles smaller.
+# Instructions that a kernel must have, and how often at least, by a pattern of its name; each matches some.
+# A hand-over between blocks has a fence on both sides of its atomic.
+_VECTOR, _FLOAT64 = r"LDG\..*128", r"D(FMA|ADD|MUL)"
 MUST_HAVE = {
-    r"check_words": [r"LDG\..*128", r"LDS", r"IMMA", r"ATOM|RED"],
-    r"quantise_tiles": [r"LDG"],
-    r"scan_gemv": [r"LDG\..*128"],
-    r"scan_mma.*i8": [r"IMMA", r"LDS"],
+    r"check_words": {_VECTOR: 2, r"LDS": 1, r"IMMA": 1, r"ATOM|RED": 1},
+    r"(scan|sample)_gemv_\w+": {_VECTOR: 8, r"LDS\..*128": 1, r"MEMBAR": 2, r"ATOM": 1, r"BAR": 1},
+    r"(scan|sample)_gemv_i8": {r"IDP": 16},
+    r"(scan|sample)_gemv_f32": {r"FFMA": 16},
+    r"(scan|sample)_mma_\w+|score_tile": {r"LDS\..*128": 8, r"BAR": 2},
+    r"(scan|sample)_mma_i8\w*": {r"IMMA": 32},
+    r"(scan|sample)_mma_f32\w*|score_tile": {r"FFMA": 256},
+    r"scan_\w+": {r"ATOM": 1},
+    r"finish|exact_units|score_pairs": {r"LDG": 16, _FLOAT64: 32},
+    r"finish|find_threshold|merge_\w+|exact_units|top_k_scores": {r"LDS": 8, r"ATOMS": 1, r"BAR": 8},
+    r"exact_units|top_k_scores": {r"ATOM": 1},
+    r"quantise_tiles": {r"LDG": 8, r"LDS": 1, r"BAR": 1},
+    r"prepare_\w+|gather_rows|tile_norms": {r"LDG": 4, _FLOAT64: 8},
+    r"permit|check_sets": {r"LDG": 4, r"VOTE": 1},
 }
+# The same where copies into shared memory are asynchronous, which sm_75 does not know.
+MUST_HAVE_FROM_80 = {r"(scan|sample)_mma_\w+|score_tile": {r"LDGSTS\..*128": 1}}
 MUST_NOT_HAVE = [r"LDL", r"STL"]  # local memory
 
 
@@ -61,12 +75,13 @@ def faults(kernels: list[Compiled]) -> list[str]:
         for pattern in MUST_NOT_HAVE:
             if kernel.count(pattern):
                 found.append(f"{where}: {kernel.count(pattern)} instructions {pattern}")
-        for names, patterns in MUST_HAVE.items():
-            if not re.fullmatch(names, kernel.name):
-                continue
-            found += [
-                f"{where}: no instruction {pattern}" for pattern in patterns if not kernel.count(pattern)
-            ]
+        wanted = [*MUST_HAVE.items(), *(MUST_HAVE_FROM_80.items() if kernel.arch >= 80 else ())]
+        matching = [patterns for names, patterns in wanted if re.fullmatch(names, kernel.name)]
+        if not matching:
+            found.append(f"{where}: MUST_HAVE says nothing of it")
+        for pattern, least in ((pattern, least) for some in matching for pattern, least in some.items()):
+            if kernel.count(pattern) < least:
+                found.append(f"{where}: {kernel.count(pattern)} instructions {pattern}, expected {least}")
     return found
 
 
@@ -106,20 +121,20 @@ def table(kernels: list[Compiled], limits: dict[str, tuple[int, int]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_nvrtc(names: set[str]) -> list[str]:
-    """Compiles every file with NVRTC 12 and looks for every kernel in the code."""
-    path = nvrtc.library()
+def check_nvrtc(major: int, names: set[str]) -> list[str]:
+    """Compiles every file with one NVRTC and looks for every kernel in the code."""
+    path, (_, package, architectures) = nvrtc.library(major), nvrtc.VERSIONS[major]
     if path is None:
-        return ["NVRTC 12 is not installed; do: pip install nvidia-cuda-nvrtc-cu12"]
+        return [f"NVRTC {major} is not installed; do: pip install {package}"]
     compiler, found = nvrtc.Nvrtc(path), []
-    for arch in nvrtc.ARCHITECTURES:
+    for arch in architectures:
         code = b"".join(compiler.compile(source, arch) for source in nvcc.sources())
         found += [
-            f"NVRTC, sm_{arch}: no {name}" for name in sorted(names) if f".text.{name}".encode() not in code
+            f"NVRTC {major}, sm_{arch}: no {name}"
+            for name in sorted(names)
+            if f".text.{name}".encode() not in code
         ]
-    print(
-        f"NVRTC {compiler.version()}: {len(names)} kernels for sm_{', '.join(map(str, nvrtc.ARCHITECTURES))}"
-    )
+    print(f"NVRTC {compiler.version()}: {len(names)} kernels for sm_{', '.join(map(str, architectures))}")
     return found
 
 
@@ -135,11 +150,13 @@ def main() -> int:
         folder = Path(name)
         kernels = compile_all(ARCHITECTURES, folder, disassemble=True)
         limits = {k: v for source in nvcc.sources() for k, v in nvcc.compile_ptx(source, folder).items()}
-    problems = faults(kernels) + check_nvrtc(set(limits))
+    problems = faults(kernels)
+    for major in nvrtc.VERSIONS:
+        problems += check_nvrtc(major, set(limits))
     text = table(kernels, limits)
-    if write:
+    if write and not problems:
         TABLE.write_text(text)
-    elif not TABLE.is_file() or TABLE.read_text() != text:
+    elif not write and (not TABLE.is_file() or TABLE.read_text() != text):
         problems.append(
             f"{TABLE.relative_to(ROOT)} differs from what was compiled; do: --write, and read the diff"
         )

@@ -8,23 +8,31 @@ from pathlib import Path
 
 from .nvcc import CSRC
 
-ARCHITECTURES = (75, 80, 86, 89, 90)
+# Where the wheel of each major version lies, what it is called and for which architectures it compiles.
+VERSIONS = {
+    12: ("nvidia.cuda_nvrtc", "nvidia-cuda-nvrtc-cu12", (75, 80, 86, 89, 90)),
+    13: ("nvidia.cu13", "nvidia-cuda-nvrtc", (75, 80, 86, 89, 90, 100)),
+}
 
 
-def library() -> Path | None:
-    """NVRTC 12 of the wheel nvidia-cuda-nvrtc-cu12; None where it is not installed."""
+def library(major: int) -> Path | None:
+    """NVRTC of a wheel; None where it is not installed."""
     try:
-        spec = importlib.util.find_spec("nvidia.cuda_nvrtc")
+        spec = importlib.util.find_spec(VERSIONS[major][0])
     except ModuleNotFoundError:
         return None
     folders = spec.submodule_search_locations if spec else None
-    return next((path for folder in folders or () for path in Path(folder).glob("lib/libnvrtc.so.12")), None)
+    return next(
+        (path for folder in folders or () for path in Path(folder).glob(f"lib/libnvrtc.so.{major}")), None
+    )
 
 
 class Nvrtc:
     """The few calls that compiling takes."""
 
     def __init__(self, path: Path) -> None:
+        for builtins in path.parent.glob("libnvrtc-builtins.so.*"):
+            ctypes.CDLL(str(builtins))  # the library itself does not look beside it
         self._library = ctypes.CDLL(str(path))
 
     def version(self) -> str:

@@ -29,8 +29,9 @@ def test_kernels_compile_without_spills(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", nvcc.sources(), ids=lambda path: path.stem)
-def test_nvrtc_compiles(source: Path) -> None:
-    path = nvrtc.library()
+@pytest.mark.parametrize("major", nvrtc.VERSIONS)
+def test_nvrtc_compiles(major: int, source: Path) -> None:
+    path = nvrtc.library(major)
     if path is None:
-        pytest.skip("NVRTC 12 is not installed (nvidia-cuda-nvrtc-cu12)")
+        pytest.skip(f"NVRTC {major} is not installed ({nvrtc.VERSIONS[major][1]})")
     assert len(nvrtc.Nvrtc(path).compile(source, 75)) > 1000

@@ -7,6 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from gpurec.backends.cuda.params import (
+    EXACT_BYTES,
+    GEMV_BYTES,
+    MMA_BYTES,
+    MMA_BYTES_OF_QUERY,
+    MMA_BYTES_OF_SAMPLE,
+)
 from gpurec.backends.reference import best_rows, canonical_scores, prepare_rows
 
 from ..devices import OpenDevice
@@ -14,8 +21,7 @@ from .structs import COUNTERS, METRICS, N_COUNTERS, NO_ROW, STRUCTS, TILE
 
 SELECTION = 1088
 FINISH = SELECTION + 64 * 8  # as emulated kernels are built; a device's sort 2,048 keys at a time
-EXACT = SELECTION + 16
-QUERY = {"f32": 72, "i8": 88}  # bytes of what a scan knows of a query
+EXACT = EXACT_BYTES
 
 Lists = list[list[int]]
 
@@ -198,15 +204,14 @@ class Search:
         items = self.table.items
         if kind == "gemv":
             row = 4 * items.row_stride if arithmetic == "f32" else up(items.d, 16)
-            return FINISH + 8 * row + 8 * QUERY[arithmetic] + 16
-        n = self.tile_queries(scan)
-        return 3 * (n + 128) * 64 + n * QUERY[arithmetic] + 2 * 2 * n * 4 + 2 * 128 * 4 + 64 * 16 + 16
+            return FINISH + GEMV_BYTES + 8 * row
+        return MMA_BYTES + self.tile_queries(scan) * MMA_BYTES_OF_QUERY
 
     @staticmethod
     def tile_queries(scan: str) -> int:
         if scan.startswith("gemv"):
             return 8
-        return 32 if scan.endswith("narrow") else 128 if "i8" in scan else 64
+        return 32 if scan.endswith("narrow") else 64 if scan.endswith("_f32") else 128
 
     def blocks(self, scan: str) -> tuple[int, int]:
         return self.grid, -(-max(self.n, 1) // self.tile_queries(scan))
@@ -218,11 +223,11 @@ class Search:
 
     def take_sample(self) -> None:
         s = self.table.s
-        scan = self.scan.removesuffix("_narrow")
+        scan = self.scan.removesuffix("_narrow").replace("tf32", "f32").replace("bf16", "f32")
         if scan.startswith("gemv"):
             launch(s, "sample_" + scan, self.params, self.blocks(scan), self.shared(scan))
         else:
-            shared = self.shared(scan + "_narrow") + 2 * 32 * 65 * 4
+            shared = self.shared(scan + "_narrow") + MMA_BYTES_OF_SAMPLE
             launch(s, "sample_" + scan, self.params, self.blocks(scan + "_narrow"), shared)
         if not self.fused:
             launch(s, "find_threshold", self.params, self.grid, FINISH)

@@ -70,6 +70,17 @@ def test_any(scan: str, kind: str) -> None:
             assert_right(search_of(s, scan, kind, seed))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scan", ["mma_tf32", "mma_bf16"])
+def test_float_tiles(scan: str, kind: str) -> None:
+    """Off in every build until a device has shown how its matrix units round."""
+    for seed in range(4):
+        with open_device(NAME, seed=seed) as s:
+            if f"scan_{scan}" not in s.native.kernel_names():
+                pytest.skip("built without GPUREC_FLOAT_TILES")
+            assert_right(search_of(s, scan, kind, seed))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scan", SCANS)
 def test_a_scan_lets_nothing_through(scan: str, metric: str) -> None:
@@ -136,7 +147,7 @@ def test_any_k(k: int) -> None:
         table = make_table(s, rows_of("ties", 500, 5, rng))
         queries = rows_of("ties", 3, 5, rng)
         assert_right(Search(table, queries, k))
-        assert_right(Search(table, queries, k, capacity=8, unit_capacity=k + 256))
+        assert_right(Search(table, queries, k, capacity=8, unit_capacity=k + 64))
 
 
 @pytest.mark.parametrize("scan", FEW)
@@ -190,6 +201,21 @@ def test_filters(scan: str, raw: bool) -> None:
             assert_right(search, mask)
             nobody = Search(table, queries, 4, scan, (1, 8, 2), filters=Filters([[list(range(500))] * n]))
             assert_right(nobody, mask)
+            assert nobody.counted()["suppositions_refuted"] == 0  # what is denied is in no sample
+
+
+def test_what_is_denied_raises_no_threshold() -> None:
+    """The best are denied, lists are too short, and buffers of units are cut."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        with open_device(NAME, seed=seed) as s:
+            table = make_table(s, rows_of("normal", 500, 12, rng))
+            queries = rows_of("normal", 4, 12, rng)
+            best = np.argsort(-(queries @ table.raw.T), axis=1)[:, :150].tolist()
+            filters = Filters([best])
+            search = Search(table, queries, 10, capacity=8, unit_capacity=74, n_units=2, filters=filters)
+            assert_right(search)
+            assert search.counted()["compressions"] > 0
 
 
 def test_a_row_that_is_none_is_told() -> None:

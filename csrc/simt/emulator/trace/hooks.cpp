@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "../device/memory.hpp"
 #include "trace.hpp"
@@ -17,7 +18,7 @@ std::uint32_t preempt_every = 0;
 bool is_own(const Thread& me, std::uintptr_t address);
 
 void access(const void* p, int n_bytes, Access kind, const void* pc) {
-  if (current == nullptr || inside) return;
+  if (current == nullptr || inside || n_bytes == 0) return;
   Thread& me = running();
   const auto address = reinterpret_cast<std::uintptr_t>(p);
   const auto shared = reinterpret_cast<std::uintptr_t>(me.shared);
@@ -150,6 +151,21 @@ void __tsan_read_range(void* p, unsigned long n) {
 }
 void __tsan_write_range(void* p, unsigned long n) {
   gpurec::simt::emulator::access(p, int(n), Access::write, __builtin_return_address(0));
+}
+// What copies.hpp makes of the C library's.
+__attribute__((visibility("hidden"))) void* gpurec_traced_memmove(void* to, const void* from, std::size_t n) {
+  gpurec::simt::emulator::access(from, int(n), Access::read, __builtin_return_address(0));
+  gpurec::simt::emulator::access(to, int(n), Access::write, __builtin_return_address(0));
+  return std::memmove(to, from, n);
+}
+__attribute__((visibility("hidden"))) void* gpurec_traced_memcpy(void* to, const void* from, std::size_t n) {
+  gpurec::simt::emulator::access(from, int(n), Access::read, __builtin_return_address(0));
+  gpurec::simt::emulator::access(to, int(n), Access::write, __builtin_return_address(0));
+  return std::memcpy(to, from, n);
+}
+__attribute__((visibility("hidden"))) void* gpurec_traced_memset(void* to, int byte, std::size_t n) {
+  gpurec::simt::emulator::access(to, int(n), Access::write, __builtin_return_address(0));
+  return std::memset(to, byte, n);
 }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}

@@ -212,7 +212,7 @@ class CudaBackend:
         if array.device != ordinal:
             raise ValueError(
                 f"[{op}] expected arrays on device {ordinal}, got one on device {array.device}; do: move it, "
-                f"or make an index with backend=CudaBackend({array.device})"
+                f'or make an index with backend="cuda:{array.device}"'
             )
 
     def _search_of(self, index: CudaIndex) -> HostSearch:

@@ -8,8 +8,11 @@ import numpy as np
 
 from .launches import Launcher
 from .params import (
+    EXACT_BYTES,
+    FINISH_BYTES,
     METRIC_NUMBERS,
     ROW_COMPONENTS,
+    SCORE_TILE_BYTES,
     TILE_ITEMS,
     ScoreParams,
     SearchParams,
@@ -17,7 +20,7 @@ from .params import (
     TopKParams,
 )
 from .planning import Limits
-from .search import FINISH_BYTES, Workspace, Workspaces
+from .search import Workspace, Workspaces
 
 __all__ = ["pairs", "prepared", "similarity", "top_k"]
 
@@ -131,7 +134,7 @@ def launch_score_tile(launcher: Launcher, params: ScoreParams, stream: int) -> N
         params,
         blocks=-(-params.n_b // 128),
         y=-(-params.n_a // 64),
-        shared=40 << 10,
+        shared=SCORE_TILE_BYTES,
         stream=stream,
     )
 
@@ -234,5 +237,5 @@ def enqueue_top_k(
     launcher.fill(at["status"], 0, m * 4, stream)
     launcher.fill(at["counts"], 0, m * 4, stream)
     params = TopKParams(search=search, scores=at["scores"], n_rows=m, n_columns=n, row_stride=row_stride)
-    launcher.launch("top_k_scores", params, blocks=n_units * m, shared=FINISH_BYTES, stream=stream)
+    launcher.launch("top_k_scores", params, blocks=n_units * m, shared=EXACT_BYTES, stream=stream)
     launcher.launch("merge_units", search, blocks=m, shared=FINISH_BYTES, stream=stream)

@@ -11,13 +11,21 @@ from typing import Any
 __all__ = [
     "CODE_COMPONENTS",
     "COUNTERS",
+    "EXACT_BYTES",
+    "FINISH_BYTES",
+    "GEMV_BYTES",
     "METRIC_NUMBERS",
+    "MMA_BYTES",
+    "MMA_BYTES_OF_QUERY",
+    "MMA_BYTES_OF_SAMPLE",
     "MOST_DENIED",
     "NO_ROW",
     "N_COUNTERS",
+    "QUANTISE_BYTES",
     "QUERY_NOT_FINITE",
     "ROW_COMPONENTS",
     "ROW_OUT_OF_RANGE",
+    "SCORE_TILE_BYTES",
     "TILE_ITEMS",
     "Items",
     "MergeParams",
@@ -32,6 +40,9 @@ __all__ = [
 NO_ROW = 0xFFFFFFFF
 TILE_ITEMS = 64
 MOST_DENIED = 4
+# Bytes of shared memory that blocks take: those of a scan also for each of its queries, and for a sample.
+FINISH_BYTES, EXACT_BYTES, SCORE_TILE_BYTES, QUANTISE_BYTES = 17472, 1104, 37632, 64
+GEMV_BYTES, MMA_BYTES, MMA_BYTES_OF_QUERY, MMA_BYTES_OF_SAMPLE = 784, 26640, 304, 16640
 ROW_COMPONENTS, CODE_COMPONENTS = 4, 64  # rows and codes are padded to multiples of so many
 QUERY_NOT_FINITE, ROW_OUT_OF_RANGE = 1, 2
 METRIC_NUMBERS = {"dot": 0, "cosine": 1, "pearson": 2, "euclidean": 3}  # gpurec::Metric

@@ -11,16 +11,25 @@ import numpy as np
 
 from .launches import Launcher
 from .memory import ALIGNMENT, Buffer, layout
-from .params import METRIC_NUMBERS, SearchParams, Sets, TableParams
+from .params import (
+    EXACT_BYTES,
+    FINISH_BYTES,
+    GEMV_BYTES,
+    METRIC_NUMBERS,
+    MMA_BYTES,
+    MMA_BYTES_OF_QUERY,
+    MMA_BYTES_OF_SAMPLE,
+    SearchParams,
+    Sets,
+    TableParams,
+)
 from .planning import Plan
 from .table import Table
 
 __all__ = ["DeviceSets", "Workspace", "Workspaces", "enqueue_search"]
 
-FINISH_BYTES = 1088 + 2048 * 8  # of shared memory: what selects, and what is sorted together
 _QUERIES_OF_GEMV, _QUERIES_OF_NARROW = 8, 32
 _MOST_GEMV_BYTES = 64 << 10  # of shared memory; wider rows go through the kernels for many queries
-_KNOWN_OF_QUERY = {True: 96, False: 96}  # bytes that a scan keeps of a query, at most, by codes or not
 # By codes or not and for many queries or not: the kernel, and queries of its blocks.
 _MMA = {
     (True, True): ("scan_mma_i8", 128),
@@ -28,7 +37,6 @@ _MMA = {
     (False, True): ("scan_mma_f32", 64),
     (False, False): ("scan_mma_f32_narrow", 32),
 }
-_SAMPLED_BYTES = 2 * 32 * 65 * 4  # values of a sample, beside what a scan of 32 queries takes
 _HEAD = ALIGNMENT  # bytes that stay where they are: what kernels leave as zeros for the next search
 
 
@@ -193,7 +201,7 @@ def enqueue_search(
         _launch_scan(launcher, table, plan, packed, fused, stream)
     if not fused:
         launcher.launch("finish", packed, blocks=m, shared=FINISH_BYTES, stream=stream)
-    launcher.launch("exact_units", packed, blocks=plan.n_units * m, shared=FINISH_BYTES, stream=stream)
+    launcher.launch("exact_units", packed, blocks=plan.n_units * m, shared=EXACT_BYTES, stream=stream)
     launcher.launch("merge_units", packed, blocks=m, shared=FINISH_BYTES, stream=stream)
 
 
@@ -206,12 +214,12 @@ def _launch_scan(
         ys, shared = (1, 1), (_gemv_bytes(table, plan),) * 2
     else:
         wide = _MMA[plan.with_codes, True]
-        fits = _mma_bytes(wide[1], plan.with_codes) <= launcher.properties["shared_per_block"]
+        fits = _mma_bytes(wide[1]) <= launcher.properties["shared_per_block"]
         kernel, queries = wide if m > _QUERIES_OF_NARROW and fits else _MMA[plan.with_codes, False]
         kernels, tiles_of_block = (f"sample_mma_{suffix}", kernel), 2
         ys = -(-m // _QUERIES_OF_NARROW), -(-m // queries)
-        of_sample = _mma_bytes(_QUERIES_OF_NARROW, plan.with_codes) + _SAMPLED_BYTES
-        shared = of_sample, _mma_bytes(queries, plan.with_codes)
+        of_sample = _mma_bytes(_QUERIES_OF_NARROW) + MMA_BYTES_OF_SAMPLE
+        shared = of_sample, _mma_bytes(queries)
     if sample is not None:
         blocks = -(-sample.n_sampled // tiles_of_block)
         launcher.launch(kernels[0], packed, blocks=blocks, y=ys[0], shared=shared[0], stream=stream)
@@ -223,12 +231,11 @@ def _launch_scan(
 
 def _gemv_bytes(table: Table, plan: Plan) -> int:
     stride = -(-table.storage.d // 16) * 16 if plan.with_codes else table.storage.row_stride * 4
-    return FINISH_BYTES + _QUERIES_OF_GEMV * (stride + _KNOWN_OF_QUERY[plan.with_codes]) + 16
+    return FINISH_BYTES + GEMV_BYTES + _QUERIES_OF_GEMV * stride
 
 
-def _mma_bytes(queries: int, with_codes: bool) -> int:
-    stages, starts, tiles, needed = 3 * (queries + 128) * 64, 2 * 128 * 4, 64 * 16, 16
-    return stages + queries * (_KNOWN_OF_QUERY[with_codes] + 2 * 2 * 4) + starts + tiles + needed
+def _mma_bytes(queries: int) -> int:
+    return MMA_BYTES + queries * MMA_BYTES_OF_QUERY
 
 
 def _launch_permit(launcher: Launcher, table: Table, mask: int, permits: int, stream: int) -> None:

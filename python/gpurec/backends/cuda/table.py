@@ -18,6 +18,7 @@ from .params import (
     CODE_COMPONENTS,
     METRIC_NUMBERS,
     NO_ROW,
+    QUANTISE_BYTES,
     ROW_COMPONENTS,
     TILE_ITEMS,
     Items,
@@ -310,7 +311,7 @@ def _finish_tiles(storage: Storage, params: TableParams, row_of: np.ndarray) -> 
     params.row_of = rows.address
     launcher.launch("tile_norms", params)
     if storage.with_codes:
-        launcher.launch("quantise_tiles", params, shared=64)
+        launcher.launch("quantise_tiles", params, shared=QUANTISE_BYTES)
     launcher.synchronise()
 
 

@@ -93,6 +93,8 @@ def find_nvrtc(newest: int = _MAJORS[0]) -> Nvrtc:
     for major in _MAJORS:
         for path in _places(major):
             try:
+                for builtins in Path(path).parent.glob(f"libnvrtc-builtins.so.{major}.*"):
+                    ctypes.CDLL(str(builtins))  # of a wheel, where the library itself does not look
                 library = ctypes.CDLL(path)
             except OSError:
                 continue
