@@ -29,6 +29,7 @@ PROGRAM
 side_by_side() {
   local log first second status=0
   log=$(mktemp)
+  trap 'kill 0' INT  # which a process in the background does not hear
   (set -e; "$1") &
   first=$!
   (set -e; "$2") >"$log" 2>&1 &
