@@ -25,6 +25,22 @@ sys.exit(None if origin.startswith(sys.argv[1]) else f"{origin} hides the build 
 PROGRAM
 }
 
+# side_by_side FUNCTION FUNCTION: both at once, since tests mostly keep one core busy. What the second one writes comes last.
+side_by_side() {
+  local log first second status=0
+  log=$(mktemp)
+  trap 'kill 0' INT  # which a process in the background does not hear
+  (set -e; "$1") &
+  first=$!
+  (set -e; "$2") >"$log" 2>&1 &
+  second=$!
+  wait "$first" || status=$?
+  wait "$second" || status=$?
+  cat "$log"
+  rm "$log"
+  return "$status"
+}
+
 # sanitize FOLDER SANITIZERS EXAMPLES TEST...: tests on a build with -fsanitize=SANITIZERS.
 sanitize() {
   local environment=$1 sanitizers=$2 examples=$3 runtime=libasan.so
@@ -34,7 +50,7 @@ sanitize() {
   echo "== $sanitizers sanitizer, $examples examples"
   # Python itself leaks on purpose, so only errors count; a test forks, which TSan otherwise refuses.
   # A report ends the process: pytest must not hold back what it wrote.
-  env PYTHONPATH="build/sanitize-${sanitizers/,/-}" GPUREC_CONFORMANCE_EXAMPLES="$examples" GPUREC_CONFORMANCE_MEMBERS=few \
+  env PYTHONPATH="build/sanitize-${sanitizers/,/-}" GPUREC_CONFORMANCE_EXAMPLES="$examples" GPUREC_CONFORMANCE_MEMBERS=native \
     OPENBLAS_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
     TSAN_OPTIONS="halt_on_error=1 die_after_fork=0 print_suppressions=0 suppressions=$PWD/.ci/tsan_suppressions.txt" \
     LD_PRELOAD="$(gcc -print-file-name=$runtime) $(gcc -print-file-name=libstdc++.so)" \

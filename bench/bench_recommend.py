@@ -1,7 +1,7 @@
 """The best 20 unseen items of every user of gowalla, beside implicit's `recommend`.
 
     python bench/bench_recommend.py            all 29,858 users; writes bench/results/recommend.*
-    python bench/bench_recommend.py --quick    2,000 users, beside NumPy; writes nothing
+    python bench/bench_recommend.py --quick    100 users, beside NumPy; writes nothing
 
 Needs gowalla in the folder of the data sets (GPUREC_DATA, else ../shared/data) and the rivals' environment,
 which fits the factors once (harness/data/gowalla.py, into build/bench); `--quick` needs no rivals.
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the results; bench/results, with --quick none")
     arguments = parser.parse_args()
     if arguments.quick:
-        result = run(500, ["numpy-here"], n_rounds=2)
+        result = run(100, ["numpy-here"], n_rounds=2)
     else:
         result = run(None, _RIVALS, arguments.rounds)
     text = markdown(result)

@@ -62,7 +62,7 @@ _SMALL = (1, 64)
 QUICK = {
     "score_top_k": _cells([Items(n_items=4_000, d=32)], (10,), _SMALL),
     "large_k": _cells([Items(n_items=4_000, d=32)], (1_000,), (16,)),
-    "gowalla": _cells([Items("gowalla svd", 40_981, 16)], (10,), _SMALL),
+    "gowalla": _cells([Items("gowalla svd", 40_981, 16)], (10,), (1, 16)),
     "item_kinds": _cells([Items("tied", 4_000, 32)], (10,), _SMALL),
 }
 

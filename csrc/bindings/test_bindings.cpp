@@ -144,6 +144,10 @@ void register_tests(py::module_& m) {
     const Float32Bound bound(metric_of(metric), q.size(), dot64(q.data(), q.data(), q.size()));
     return bound.best_possible(smallest, largest);
   });
+  m.def("least_norm", [](const std::string& metric, const Array<float>& q, float tau) {
+    const cpu::FpEnvGuard environment;
+    return Float32Bound(metric_of(metric), q.size(), dot64(q.data(), q.data(), q.size())).least_norm(tau);
+  });
   m.def("norm_upper", [](const Array<float>& x) {
     const cpu::FpEnvGuard environment;
     return norm_upper(dot64(x.data(), x.data(), x.size()), x.size());

@@ -49,10 +49,12 @@ _ALL_MEMBERS: dict[str, Callable[[], Backend]] = {
     **({"cuda_emulated": _emulated} if device_module("_cuda_emulated") is not None else {}),
     **{name: partial(get, name) for name in ("cuda", "cupy") if _works(name)},
 }
-# A part of them, by names or as "few" those that share no code, where GPUREC_CONFORMANCE_MEMBERS says so.
+# A part of them, by names or as "few" those that share no code, "native" without the reference, where
+# GPUREC_CONFORMANCE_MEMBERS says so.
 _CHOSEN = os.environ.get("GPUREC_CONFORMANCE_MEMBERS", "")
-if _CHOSEN == "few":
-    _FEW = ("reference", *(f"cpu-{isa}" for isa in (*available_isas()[:1], "avx2", "serial")))
+if _CHOSEN in ("few", "native"):
+    _FEW = tuple(f"cpu-{isa}" for isa in (*available_isas()[:1], "avx2", "serial"))
+    _FEW = (*["reference"] * (_CHOSEN == "few"), *_FEW)
     _CHOSEN = ",".join(name for name in dict.fromkeys(_FEW) if name in _ALL_MEMBERS)
 MEMBERS = {name: _ALL_MEMBERS[name] for name in (_CHOSEN.split(",") if _CHOSEN else _ALL_MEMBERS)}
 

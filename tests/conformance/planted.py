@@ -2,10 +2,12 @@
 
 A test build (CMake option GPUREC_PLANTED_DEFECTS) holds every defect that is named in csrc/ by
 `GPUREC_PLANTED(name)`, and the environment variable GPUREC_PLANTED_DEFECT chooses one. The build goes into an
-environment of its own below build/planted, so the installed gpurec stays as it is. The sample of the suite
-that each defect meets is stated at the head of the table.
+environment of its own below build/planted, so the installed gpurec stays as it is. A defect meets the tests
+that found it before, by the table, and then the whole suite where they do not. The sample of the suite is
+stated at the head of the table.
 
     python tests/conformance/planted.py --write docs/design/planted.md
+    python tests/conformance/planted.py --part 1/2 --write docs/design/planted.md
     python tests/conformance/planted.py --examples 140 scan_keep_strict order_larger_row_first
 """
 
@@ -23,6 +25,7 @@ import venv
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from gpurec.backends.cpu import available_isas, native
@@ -34,9 +37,10 @@ ENVIRONMENT = PROJECT / "build" / "planted"
 EXAMPLES = 64  # two cases of each kind
 FEWEST_DEFECTS = 70
 TABLE = PROJECT / "docs" / "design" / "planted.md"
-# After the tests that found a defect before, by the table, these: they meet most defects within seconds.
+# These first, where no test is known to find a defect: they meet most defects within seconds.
 FIRST = ("test_score_top_k.py", "test_directions.py", "test_item_index.py", "test_int8_index.py")
 SECONDS = 600  # for one run of the sample; one that takes longer hangs
+NOT_FOUND = "**NOT FOUND**"
 ENOUGH = 3  # failures after which a run ends: the defect is found, mostly on every native member
 
 
@@ -55,7 +59,7 @@ class Outcome:
 
     def finders(self) -> str:
         tests = [f"`{test}` ({count})" for test, count in self.failures.most_common()]
-        return ", ".join([self.ending] * bool(self.ending) + tests) or "**NOT FOUND**"
+        return ", ".join([self.ending] * bool(self.ending) + tests) or NOT_FOUND
 
 
 def defects_in_sources() -> list[str]:
@@ -91,18 +95,37 @@ def build() -> Path:
     return ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def files_of_suite(defect: str) -> list[Path]:
-    """All of the suite, those first that are likely to find the defect, so that its run ends soon."""
-    table = TABLE.read_text() if TABLE.exists() else ""
-    row = re.search(rf"^\| {defect} \|.*", table, flags=re.MULTILINE)
-    known = set(re.findall(r"`(test_\w+\.py)::", row[0])) if row else set()
-    return sorted(
-        SUITE.glob("test_*.py"), key=lambda path: (path.name not in known, path.name not in FIRST, path.name)
-    )
+def rows_of_table(path: Path = TABLE) -> dict[str, str]:
+    """What the table says of each defect."""
+    text = path.read_text() if path.exists() else ""
+    return dict(re.findall(r"^\| (\w+) \| (.*) \|$", text, flags=re.MULTILINE))
 
 
-def run_suite(python: Path, defect: str, examples: int) -> Outcome:
-    """Run the sample with one defect planted, or with none where its name is empty."""
+def known_finders(defect: str) -> list[str]:
+    """Tests that found the defect before and are still there."""
+    finders = re.findall(r"`(test_\w+\.py)::(\w+)`", rows_of_table().get(defect, ""))
+    return [
+        f"{SUITE / file}::{test}"
+        for file, test in finders
+        if (SUITE / file).exists() and f"def {test}(" in (SUITE / file).read_text()
+    ]
+
+
+def whole_suite() -> list[str]:
+    return [str(p) for p in sorted(SUITE.glob("test_*.py"), key=lambda p: (p.name not in FIRST, p.name))]
+
+
+def try_defect(python: Path, defect: str, examples: int) -> Outcome:
+    """Let the tests meet a defect that are known to find it, then all, so that its run ends soon."""
+    finders = known_finders(defect)
+    outcome = run_tests(python, defect, examples, finders) if finders else None
+    if outcome is None or not outcome.found:
+        outcome = run_tests(python, defect, examples, whole_suite())
+    return outcome
+
+
+def run_tests(python: Path, defect: str, examples: int, tests: list[str]) -> Outcome:
+    """Run tests of the sample with one defect planted, or with none where its name is empty."""
     environment = {
         **os.environ,
         "GPUREC_PLANTED_DEFECT": defect,
@@ -114,7 +137,7 @@ def run_suite(python: Path, defect: str, examples: int) -> Outcome:
     started = time.perf_counter()
     try:
         run = subprocess.run(
-            [str(python), *pytest, *map(str, files_of_suite(defect))],
+            [str(python), *pytest, *tests],
             cwd=PROJECT,
             env=environment,
             capture_output=True,
@@ -132,20 +155,20 @@ def run_suite(python: Path, defect: str, examples: int) -> Outcome:
     return outcome
 
 
-def table(outcomes: list[Outcome], examples: int, left_out: list[str]) -> str:
-    found = sum(outcome.found for outcome in outcomes)
+def table(rows: dict[str, str], examples: int, left_out: list[str]) -> str:
+    found = sum(row != NOT_FOUND for row in rows.values())
     without = [f"Not tried, for want of a processor that has the arithmetic: {', '.join(left_out)}.", ""]
     lines = [
         "# Planted defects and the tests that find them",
         "",
-        f"{found} of {len(outcomes)} found. Each defect met tests/conformance with "
-        f"GPUREC_CONFORMANCE_EXAMPLES={examples}, until {ENOUGH} tests had failed; in brackets, how many "
-        "parameters of a test did. Made by `python tests/conformance/planted.py`.",
+        f"{found} of {len(rows)} found. Each defect met tests/conformance with "
+        f"GPUREC_CONFORMANCE_EXAMPLES={examples}, those first that found it before, until {ENOUGH} had "
+        "failed; in brackets, how many parameters of a test did. Made by `tests/conformance/planted.py`.",
         "",
         *(without if left_out else []),
         "| defect | found by |",
         "| --- | --- |",
-        *(f"| {outcome.defect} | {outcome.finders()} |" for outcome in outcomes),
+        *(f"| {defect} | {row} |" for defect, row in sorted(rows.items())),
     ]
     return "\n".join(lines) + "\n"
 
@@ -155,7 +178,8 @@ def main() -> int:
     parser.add_argument("defects", nargs="*", help="names to plant; all by default")
     parser.add_argument("--examples", type=int, default=EXAMPLES)
     parser.add_argument("--jobs", type=int, default=n_threads(), help="defects tried at the same time")
-    parser.add_argument("--write", type=Path, help="file that takes the table")
+    parser.add_argument("--part", default="1/1", help="I/N takes the I-th of N shares of the defects")
+    parser.add_argument("--write", type=Path, help="file that takes the table; rows of other defects stay")
     chosen = parser.parse_args()
     known = defects_in_sources()
     unknown = sorted(set(chosen.defects) - set(known))
@@ -165,20 +189,28 @@ def main() -> int:
 
     left_out = without_processor(known)
     wanted = [name for name in chosen.defects or known if name not in left_out]
+    share, n_shares = map(int, chosen.part.split("/"))
+    wanted = wanted[share - 1 :: n_shares]
     python = build()
-    sound = run_suite(python, "", chosen.examples)
+    # A few that were asked for by name need only their own tests to be sound, where those are known.
+    finders = [known_finders(name) for name in chosen.defects]
+    tests = sorted(set(chain(*finders))) if finders and all(finders) else whole_suite()
+    sound = run_tests(python, "", chosen.examples, tests)
     if sound.found:
         print(f"the suite fails with no defect planted: {sound.finders()}")
         return 2
     print(f"nothing planted: all pass in {sound.seconds:.0f} s", flush=True)
     outcomes = []
     with ThreadPoolExecutor(chosen.jobs) as pool:  # the suite mostly keeps one core busy
-        for outcome in pool.map(lambda d: run_suite(python, d, chosen.examples), wanted):
+        for outcome in pool.map(lambda defect: try_defect(python, defect, chosen.examples), wanted):
             outcomes.append(outcome)
             print(f"{outcome.seconds:5.0f} s  {outcome.defect}: {outcome.finders()}", flush=True)
-    text = table(outcomes, chosen.examples, left_out)
-    print(text)
+    tried = {outcome.defect: outcome.finders() for outcome in outcomes}
+    print(f"{sum(outcome.found for outcome in outcomes)} of {len(outcomes)} found")
     if chosen.write:
+        before = rows_of_table(chosen.write).items()
+        others = {name: row for name, row in before if name in known and name not in left_out}
+        text = table({**others, **tried}, chosen.examples, left_out)
         chosen.write.parent.mkdir(parents=True, exist_ok=True)
         chosen.write.write_text(text)
     return 0 if all(outcome.found for outcome in outcomes) else 1

@@ -304,3 +304,24 @@ def test_no_score_is_above_the_best_possible(metric, family, d):
             lower, upper = _cpu.norm_lower(item), _cpu.norm_upper(item)
             assert score <= _cpu.best_possible(metric, q, lower, upper)
             assert score <= _cpu.best_possible(metric, q, lower / 2, upper * 2)
+
+
+@each_width
+@each_family
+def test_norms_rule_out_no_score_that_reaches_the_threshold(family, d):
+    """Nor one that was rounded up to tau: below the normal range from little more than half of it."""
+    for q, x in pairs_of(family, d):
+        for item in (x, -x, q, (q * np.float32(1.5)).astype(np.float32)):
+            score = canonical_scores(q[np.newaxis], item[np.newaxis], "dot")[0]
+            if 0 < score < np.inf:
+                assert not _cpu.stored_norm(item) < _cpu.least_norm("dot", q, float(score))
+
+
+@each_width
+def test_norms_rule_out_what_they_can(d):
+    for q, x in pairs_of(random_pairs, d):
+        tau = np.float32(math.sqrt(exact_dot(q, q) * exact_dot(x, x)))
+        assert _cpu.norm_upper(x) * (1 - 2.0**-22) < _cpu.least_norm("dot", q, float(tau))
+        for of_nothing in (0.0, -0.0, -1.0, -math.inf, 1e-45):
+            assert _cpu.least_norm("dot", q, of_nothing) == 0
+        assert _cpu.least_norm("euclidean", q, float(tau)) == 0

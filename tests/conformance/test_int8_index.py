@@ -20,3 +20,19 @@ def test_dots_that_int32_cannot_hold(member):
     index = gpurec.ItemIndex(rows, precision="int8", backend=member_backend(member))
     expected = ReferenceBackend().score_top_k(rows[:2], rows, 5, "dot", NO_FILTERS)
     assert_same_answer(index.search(rows[:2], 5), expected, member)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_each_query_has_a_threshold_of_its_own(member: str) -> None:
+    """Scores of one query are a million times those of the next; a tile comes near for some of them only."""
+    rng = np.random.default_rng(4)
+    items = rng.standard_normal((2000, 16)).astype(np.float32)
+    items /= np.linalg.norm(items, axis=1, keepdims=True)
+    queries = rng.standard_normal((24, 16)).astype(np.float32)
+    queries[::2] *= 1e-3
+    queries[1::2] *= 1e3
+    reference = ReferenceBackend()
+    expected = reference.search(reference.build_index(items, "dot"), queries, 10, NO_FILTERS)
+    with gpurec.use_backend(member_backend(member)):
+        got = gpurec.ItemIndex(items, precision="int8").search(queries, 10)
+    assert_same_answer(got, expected, member)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,6 +26,23 @@ def tables(d: int) -> list[np.ndarray]:
     ]
 
 
+@cache
+def rows_and_their_sums(d: int) -> tuple[np.ndarray, list[tuple[np.ndarray, list[tuple[Fraction, ...]]]]]:
+    """A query, and tables with the dot of each row, what its terms come to in size, and the row's square."""
+    rng = np.random.default_rng(d)
+    query = rng.standard_normal(d).astype(np.float32)
+    tables = []
+    for n in (64, 37, 1):
+        rows = rng.standard_normal((n, d)).astype(np.float32)
+        rows *= np.ldexp(np.float32(1), rng.integers(-40, 40, (n, 1))).astype(np.float32)
+        sums = []
+        for row in rows:
+            terms = [Fraction(float(q)) * Fraction(float(x)) for q, x in zip(query, row)]
+            sums.append((sum(terms), sum(map(abs, terms)), sum(Fraction(float(x)) ** 2 for x in row)))
+        tables.append((rows, sums))
+    return query, tables
+
+
 @pytest.mark.parametrize("isa", available_isas())
 @pytest.mark.parametrize("d", [1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 200, 1056])
 def test_packed_norms_are_bounds_and_items_are_kept(d: int, isa: str) -> None:
@@ -41,20 +59,15 @@ def test_packed_norms_are_bounds_and_items_are_kept(d: int, isa: str) -> None:
 @pytest.mark.parametrize("isa", available_isas())
 @pytest.mark.parametrize("d", [1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 200, 1056])
 def test_rows_scanned_as_they_lie_keep_their_bounds(d: int, isa: str) -> None:
-    rng = np.random.default_rng(d)
-    query = rng.standard_normal(d).astype(np.float32)
-    for n in (64, 37, 1):
-        rows = rng.standard_normal((n, d)).astype(np.float32)
-        rows *= np.ldexp(np.float32(1), rng.integers(-40, 40, (n, 1))).astype(np.float32)
+    query, tables = rows_and_their_sums(d)
+    for rows, sums in tables:
         scores, squares = _cpu.scan_rows(query, rows, isa)
         assert len(scores) == len(squares) == 64
         for j in range(64):
-            row = rows[min(j, n - 1)]  # the last one stands for those that are missing
-            exact = sum(Fraction(float(q)) * Fraction(float(x)) for q, x in zip(query, row))
-            size = sum(abs(Fraction(float(q)) * Fraction(float(x))) for q, x in zip(query, row))
+            # The last one stands for those that are missing.
+            exact, size, square = sums[min(j, len(rows) - 1)]
             gamma = Fraction(d, 2**24) / (1 - Fraction(d, 2**24))
             assert abs(Fraction(scores[j]) - exact) <= gamma * size + Fraction(d, 2**149)
-            square = sum(Fraction(float(x)) ** 2 for x in row)
             norm = Fraction(_cpu.norm_upper_float32(squares[j], d))
             assert square <= norm**2 <= square * (1 + Fraction(4 * (d + 1), 2**24)) + Fraction(2 * d, 2**149)
 
