@@ -34,8 +34,8 @@ class Costs(NamedTuple):
     per_query: float
     """Of the arithmetic, for each component of an item and each query."""
     per_place: float
-    """Of candidates and scores at 64 components, for each place of each query's answer; in 4-bit codes for
-    each item that comes near."""
+    """Of candidates and scores at 64 components, for each place of each query's answer, whatever scanned;
+    in 4-bit codes for each item that comes near."""
 
 
 class Machine(NamedTuple):
@@ -56,7 +56,7 @@ TYPICAL = Machine(
     {
         "int8": Costs(18e-12, 6.4e-12, 50e-9),
         "int4": Costs(10e-12, 9e-12, 60e-9),
-        "fp32": Costs(180e-12, 14e-12, 30e-9),
+        "fp32": Costs(180e-12, 14e-12, 50e-9),
     },
     per_byte_alone=80e-12,
     per_byte=30e-12,
@@ -105,7 +105,7 @@ def cheapest(machine: Machine, n_items: int, d: int, n_queries: int, k: int, n_t
     Examples
     --------
     >>> [cheapest(TYPICAL, 100_000, 64, n, 10_000) for n in (1, 256)]
-    ['int8', 'fp32']
+    ['int8', 'int8']
     >>> [cheapest(TYPICAL, n, 128, 1, 10, n_threads=2) for n in (10_000, 1_000_000)]
     ['int8', 'int4']
     """
@@ -257,16 +257,16 @@ def measured_costs(isa: str) -> Machine:
     def costs(precision: str) -> Costs:
         alone, together = seconds(precision, 1, 1), seconds(precision, _QUERIES, 1)
         per_query = (together - alone) / ((_QUERIES - 1) * _ITEMS * _D)
+        per_place = of_places
         if precision == "int4":
             few, many = (near_in_int4(_ITEMS, _D, k) for k in (1, _PLACES_IN_INT4))
             per_place = (seconds(precision, 1, _PLACES_IN_INT4) - alone) / (many - few)
             alone -= few * per_place
             per_query -= few * per_place / (_ITEMS * _D)
-        else:
-            per_place = (seconds(precision, _QUERIES, _PLACES) - together) / (_QUERIES * _PLACES)
         found = (alone / (_ITEMS * _D) - per_query, per_query, per_place)
         return Costs(*(min(max(number, _LEAST), _MOST) for number in found))
 
+    of_places = (seconds("int8", _QUERIES, _PLACES) - seconds("int8", _QUERIES, 1)) / (_QUERIES * _PLACES)
     # The plain forms of the bfloat16 arithmetic and of 4-bit codes are there for tests alone.
     bf16 = ["bf16"] if native.has_bf16(isa) and isa != "serial" else []
     int4 = [] if isa in _PLAIN_IN_INT4 else ["int4"]
