@@ -116,8 +116,7 @@ class Int8Tiles {
       bits = input_.permitted(p, segment.row_of + at, bits);
       const std::int32_t add = queries_.offset[m] - start[m];
       if (offer(p, sums + r * kTileItems, add, bounds, part.base + std::uint32_t(at), bits)) {
-        queries_.raise(m, GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
-        started_ = nullptr;
+        rose(m, GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
       }
     }
   }
@@ -137,8 +136,13 @@ class Int8Tiles {
       bits = input_.permitted(*members()[m], part.segment->row_of + at, bits);
     }
     scores_.score(members(), part, at, near_.data(), hits_.data(), n_near,
-                  [&](std::size_t m) { queries_.raise(m, m); });
+                  [&](std::size_t m) { rose(m, m); });
     return true;
+  }
+
+  void rose(std::size_t m, std::size_t of) {
+    queries_.raise(m, of);
+    started_ = nullptr;
   }
 
   // The scan values of a tile's sums; `add` takes the threshold off and the offset back.
