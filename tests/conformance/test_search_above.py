@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gpurec
-from gpurec.backends import cpu
+from gpurec.backends import costs, cpu
 from gpurec.backends.reference import canonical_scores, prepare_rows
 
 from .cases import KINDS, SearchCase, numbers_of, search_case
@@ -214,6 +214,9 @@ def test_a_threshold_is_no_deep_search(isa, monkeypatch):
     native = cpu.native
     rng = np.random.default_rng(1)
     items, queries = (rng.standard_normal((n, 8), dtype=np.float32) for n in (500, 3))
+    # A machine on which a place is dear in int8, so that what is chosen tells for how many it was.
+    of_precisions = {"int8": costs.Costs(1e-12, 1e-12, 1e-8), "fp32": costs.Costs(1e-10, 1e-10, 1e-12)}
+    monkeypatch.setattr(costs, "_known", {isa: costs.TYPICAL._replace(costs=of_precisions)})
     with gpurec.use_backend(cpu.CpuBackend(isa=isa)):
         index = gpurec.ItemIndex(items)
         monkeypatch.setattr(cpu, "native", Watched())
