@@ -101,6 +101,47 @@ class Candidates {
     }
   }
 
+  // From now on items that reach the threshold by their scan values may be scored at once (`take`), so that it follows
+  // the scan closely; others wait. For few places alone.
+  void follow() {
+    constexpr std::int64_t kMost = 31;
+    follows_ = k_ >= 1 && k_ <= kMost;
+    if (follows_) full_at_ = std::min(full_at_, k_ + kListRoom);
+  }
+
+  // Whether as many as there are places have been scored.
+  bool is_followed() const { return is_followed_; }
+
+  // Whether an item of that scan value is likely to be among the best so far.
+  bool reaches(float scanned) const { return bound_.estimate(scanned) >= double(tau_); }
+
+  // An item that may be, but is not likely to. True where the threshold rose.
+  bool wait(float scanned, std::uint32_t position) {
+    make_room();
+    list_.values()[list_.size()] = scanned;
+    list_.positions()[list_.size()] = position;
+    return added(1, slack_at(position));
+  }
+
+  // The canonical score of one that is. True where the threshold rose.
+  bool take(float score, std::int64_t row) {
+    ++stats_.candidates;
+    if (!is_finite(score)) return false;
+    const std::uint64_t key = order_key(score, row);
+    std::uint64_t* const keys = exact_.data();
+    std::int64_t at = k_ - 1;
+    const std::uint64_t out = std::min(key, keys[at]);
+    if (GPUREC_PLANTED(best_ties_dropped) ? key >> 32 > keys[at] >> 32 : key > keys[at]) {
+      for (; at > 0 && keys[at - 1] < key; --at) keys[at] = keys[at - 1];
+      keys[at] = key;
+    }
+    const std::uint64_t last = keys[GPUREC_PLANTED(best_proves_too_much) ? 0 : k_ - 1];
+    stats_.ties_at_threshold += out >> 32 == last >> 32;
+    const float before = tau_;
+    prove(score_of_key(last));
+    return tau_ > before;
+  }
+
   // The scan values at or below this are of no use, for items of at most that slack.
   float reject_at(double slack) const { return bound_.reject_at(tau_, slack); }
 
@@ -131,6 +172,10 @@ class Candidates {
   void offer_exact(std::int64_t row, float score) {
     if (!is_finite(score) && !GPUREC_PLANTED(rescore_keeps_infinite)) return;
     if (score < tau_ || (GPUREC_PLANTED(scan_keep_strict) && score <= tau_)) return;
+    if (is_followed_) {
+      take(score, row);
+      return;
+    }
     ++stats_.candidates;
     exact_.push_back(order_key(score, row));
     if (std::int64_t(exact_.size()) >= limit_) {
@@ -189,28 +234,11 @@ class Candidates {
 
   // Drops what the final threshold rules out; the scan list then holds what is to be scored canonically. Intervals of
   // fewer bits are wide beside the errors that there are: only the best k of their scan values are scored at first.
-  void settle() {
-    const float kth = thin();
-    list_.sort_by_position();
-    if (with_int8_ || with_bf16_) {
-      list_.set_aside_below(kth);
-    } else if (list_.size() > k_ + k_ / 8 + 8) {  // to score: dearer to tell apart
-      thin_by_intervals();
-    }
-  }
+  void settle();
 
   // The scores of the best prove a threshold, and what of the others comes near it is to be scored too. False where
   // nothing is.
-  bool take_up_others() {
-    if (list_.size() == 0) return false;
-    if (std::int64_t(exact_.size()) >= k_) {
-      std::uint64_t smallest, largest;
-      kernels_->range_of_keys(exact_.data(), std::int64_t(exact_.size()), &smallest, &largest);
-      prove(score_of_key(smallest));
-    }
-    list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject_at(largest_slack_)));
-    return list_.size() > 0;
-  }
+  bool take_up_others();
 
   // Canonical scores of the scan list's entries, in place of their scan values: `items` begin at position `first`.
   void score_entries(std::int64_t begin, std::int64_t end, const float* items, std::uint32_t first) {
@@ -224,24 +252,7 @@ class Candidates {
   }
 
   // Every entry has its score: the list becomes keys of those that may be answers, and what was set aside the list.
-  void settled() {
-    const std::int64_t n = list_.size();
-    const float* const scores = list_.values();
-    std::uint32_t* const rows = list_.positions();
-    stats_.rescored += n;
-    items_->rows_at(rows, n, rows);
-    std::size_t n_exact = exact_.size();
-    exact_.reserve(n_exact + std::size_t(n + list_.n_aside()));
-    exact_.resize(n_exact + std::size_t(n));
-    std::uint64_t* const keys = exact_.data();
-    for (std::int64_t i = 0; i < n; ++i) {
-      keys[n_exact] = order_key(scores[i], rows[i]);
-      // Finite always, unless a mapped file's norms are not those of its items.
-      n_exact += std::size_t(scores[i] >= tau_) & std::size_t(is_finite(scores[i]));
-    }
-    exact_.resize(n_exact);
-    list_.take_up_aside();
-  }
+  void settled();
 
   // The answer once every entry is settled: keys of at most k items that score at least `floor`, best first.
   const Keys& answer(float floor = -std::numeric_limits<float>::infinity()) {
@@ -274,106 +285,16 @@ class Candidates {
 
   bool crowded() const { return list_.size() > full_at_ - std::max<std::int64_t>((full_at_ - k_) / 4, 8); }
 
-  void compress() {
-    ++stats_.compressions;
-    if (GPUREC_PLANTED(compress_drops_overflow)) {
-      list_.set_size(std::min(list_.size(), full_at_ / 2));
-      return;
-    }
-    const float kth = thin();
-    if (crowded() && is_coarse_ && sample_rank_ == 0) score_best(kth);
-    if (crowded()) thin_by_intervals();
-    if (crowded()) score_all();
-  }
-
-  // The k largest scan values belong to k distinct items that score at least the lower bound of the smallest of
-  // them at the largest slack: a threshold. Then one comparison an entry. Returns a value that about k entries reach.
-  float thin() {
-    const std::int64_t rank = sample_rank_ > 0 ? sample_rank_ : GPUREC_PLANTED(threshold_one_too_high) ? k_ - 1 : k_;
-    float kth = -std::numeric_limits<float>::infinity();
-    if (rank > 0 && list_.size() >= rank) {
-      kth = kernels_->near_kth_largest(list_.values(), list_.size(), rank);
-      if (sample_rank_ > 0) {
-        suppose(round32(bound_.estimate(kth)));
-      } else {
-        prove(bound_.lower(kth, largest_slack_));
-      }
-    }
-    float reject = reject_at(largest_slack_);
-    if (GPUREC_PLANTED(compress_drops_ties)) reject = round_up32(double(tau_));
-    list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject));
-    return kth;
-  }
-
-  double slack_at(std::uint32_t position) const {
-    if (with_bf16_) return largest_slack_;  // errors of items are not kept
-    const double of_float32 = bound_.slack(items_->norm_at(position));
-    const bool of_int8 = with_int8_ && !GPUREC_PLANTED(int8_intervals_of_float32);
-    const TileBounds* const tile = of_int8 ? items_->tile_at(position) : nullptr;
-    return tile == nullptr || tile->scale == 0.0f ? of_float32 : std::max(of_float32, int8_.slack(*tile));
-  }
-
-  // The same with each item's own slack; an upper bound equal to the k-th known score loses by a larger row.
-  void thin_by_intervals() {
-    float* const values = list_.values();
-    std::uint32_t* const positions = list_.positions();
-    std::vector<Interval> intervals(static_cast<std::size_t>(list_.size()));
-    std::vector<float> lowers(intervals.size());
-    for (std::size_t i = 0; i < intervals.size(); ++i) {
-      intervals[i] = bound_.interval(values[i], slack_at(positions[i]));
-      lowers[i] = intervals[i].lower;
-    }
-    if (list_.size() >= k_) {
-      std::nth_element(lowers.begin(), lowers.begin() + (k_ - 1), lowers.end(), std::greater<float>());
-      prove(lowers[std::size_t(k_ - 1)]);
-    }
-    const std::uint64_t last = std::int64_t(exact_.size()) >= k_ ? last_exact_key() : 0;
-    std::int64_t kept = 0;
-    for (std::size_t i = 0; i < intervals.size(); ++i) {
-      const float upper = intervals[i].upper;
-      if (upper < tau_ || order_key(upper, items_->row_at(positions[i])) < last) continue;
-      values[kept] = values[i];
-      positions[kept++] = positions[i];
-    }
-    stats_.ties_at_threshold += last != 0 ? list_.size() - kept : 0;
-    list_.set_size(kept);
-  }
-
-  // Intervals too wide to tell the candidates apart, or mass ties: score them all and let the total order cut to k.
-  void score_all() {
-    std::vector<float> room(static_cast<std::size_t>(items_->d()));
-    exact_.reserve(exact_.size() + std::size_t(list_.size()));
-    for (std::int64_t i = 0; i < list_.size(); ++i) items_->prefetch_item(list_.positions()[i]);
-    for (std::int64_t i = 0; i < list_.size(); ++i) {
-      const std::uint32_t position = list_.positions()[i];
-      const float exact = score(items_->item_at(position, room.data()));
-      if (exact >= tau_ && is_finite(exact)) exact_.push_back(order_key(exact, items_->row_at(position)));
-    }
-    list_.take_up_aside();
-    cut_exact();
-  }
-
-  // Intervals of few bits are wide beside the errors that there are: the scores of the k best scan values tell better
-  // than their lower bounds what the others can reach.
-  void score_best(float kth) {
-    list_.set_aside_below(kth);
-    score_all();
-    list_.set_size(kernels_->keep_above(list_.values(), list_.positions(), list_.size(), reject_at(largest_slack_)));
-  }
-
-  std::uint64_t last_exact_key() {
-    std::nth_element(exact_.begin(), exact_.begin() + (k_ - 1), exact_.end(), std::greater<std::uint64_t>());
-    return exact_[std::size_t(k_ - 1)];
-  }
-
-  // k distinct items that this query may be given are known to come first; later ones cannot be answers.
-  void cut_exact() {
-    if (std::int64_t(exact_.size()) < k_) return;
-    const float last = score_of_key(last_exact_key());
-    stats_.ties_at_threshold += count_ties(exact_, std::size_t(k_), last);
-    exact_.resize(std::size_t(k_));
-    prove(last);
-  }
+  double slack_at(std::uint32_t position) const;
+  void compress();
+  float thin();
+  void thin_by_intervals();
+  void begin_to_follow();
+  void drop_ruled_out();
+  void score_all();
+  void score_best(float kth);
+  std::uint64_t last_exact_key();
+  void cut_exact();
 
   const ItemSource* items_;
   const Kernels* kernels_;
@@ -392,6 +313,8 @@ class Candidates {
   float tau_ = -std::numeric_limits<float>::infinity();  // what rules items out, at least what is proved
   double largest_slack_ = 0.0;       // of the items offered with scan values
   std::int64_t sample_rank_ = 0;  // above 0 while a sample is scanned
+  bool follows_ = false;
+  bool is_followed_ = false;  // the known scores are the best k so far, in order
   ScanList list_;
   Keys exact_;  // order keys of items whose canonical scores are known
   SearchStats stats_;

@@ -148,6 +148,13 @@ class Search {
     return n_queries >= kSeveral && 2 * double(n_queries) * std::min(double(k_), n_items) >= n_items;
   }
 
+  // Whether norms rule out so much that a threshold found sooner saves more than the scores that find it cost.
+  bool norms_fall_fast() const {
+    const std::vector<ItemTable::Block>& blocks = table_.blocks();
+    if (blocks.empty() || !table_.norms_fall() || !table_.pruning().norms) return false;
+    return blocks[blocks.size() / 2].smallest < blocks[blocks.size() / 64].largest / 3;
+  }
+
   // Scans a share of the blocks.
   void scan(const std::vector<Progress*>& group, Sample sample, const Blocks& share, PhaseClock& clock) const {
     clock.begin(Phase::start);
@@ -163,6 +170,9 @@ class Search {
         sampled.every = std::size_t(sample.every);
         scan_blocks(table_, filters_, kernels_, precision, part, sampled);
         for (Progress* p : part) p->candidates.end_sample(sample.n_expected, at_once);
+      }
+      if (precision == Precision::int8 && sample.every == 0 && !at_once && norms_fall_fast()) {
+        for (Progress* p : part) p->candidates.follow();
       }
       clock.begin(Phase::scan);
       Blocks all = share;

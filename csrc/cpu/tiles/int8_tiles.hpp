@@ -15,6 +15,7 @@ class Int8Tiles {
   const std::vector<Progress*>& members() const { return queries_.members; }
 
   void clear() {
+    score_soon();
     queries_.clear();
     scores_.clear();
     started_ = nullptr;
@@ -56,7 +57,10 @@ class Int8Tiles {
     }
   }
 
-  void finish() {}
+  void finish() {
+    if (GPUREC_PLANTED(int8_last_left)) soon_.clear();
+    score_soon();
+  }
 
  private:
   const std::uint8_t* codes_of(const ItemTable::Block* block) const {
@@ -108,6 +112,7 @@ class Int8Tiles {
         input_.kernels.scan_tile_i8(queries_.codes.data(), start, queries_.size(), segment.codes_of(at),
                                     segment.n_groups(), near_.data(), hits_.data(), sums, next);
     if (input_.score_at_once && score_at_once(part, at, live, n_near)) return;
+    score_soon();
     for (int r = 0; r < n_near; ++r) {
       std::uint64_t bits = hits_[std::size_t(r)] & live;
       if (bits == 0) continue;
@@ -115,10 +120,71 @@ class Int8Tiles {
       Progress& p = *members()[m];
       bits = input_.permitted(p, segment.row_of + at, bits);
       const std::int32_t add = queries_.offset[m] - start[m];
+      if (p.candidates.is_followed()) {
+        take(m, sums + r * kTileItems, add, bounds, part, at, bits);
+        continue;
+      }
       if (offer(p, sums + r * kTileItems, add, bounds, part.base + std::uint32_t(at), bits)) {
         rose(m, GPUREC_PLANTED(int8_threshold_of_row) ? std::size_t(r) : m);
       }
     }
+  }
+
+  // An item that query m is likely to want; its row has been asked for.
+  struct Near {
+    Progress* p;
+    std::size_t m;
+    std::uint32_t position;
+    float value;
+  };
+
+  // Hits of a query that is followed: those that reach its threshold have scores when the next tile has been scanned.
+  void take(std::size_t m, const std::int32_t* sums, std::int32_t add, const TileBounds& bounds,
+            const ItemTable::Part& part, std::int64_t at, std::uint64_t bits) {
+    Progress& p = *members()[m];
+    const Int8Bound& bound = p.candidates.int8_bound();
+    const float scale = bound.scale() * bounds.scale, shift = bound.shift(bounds);
+    for (; bits != 0; bits &= bits - 1) {
+      const int j = __builtin_ctzll(bits);
+      const float value = float(std::int32_t(std::uint32_t(sums[j]) + std::uint32_t(add))) * scale - shift;
+      const std::uint32_t position = part.base + std::uint32_t(at + j);
+      if (p.candidates.reaches(value)) {
+        part.segment->prefetch_item(at + j);
+        __builtin_prefetch(part.segment->row_of + at + j);
+        soon_.push_back({&p, m, position, value});
+      } else if (p.candidates.wait(value, position)) {
+        rose(m, m);
+      }
+    }
+  }
+
+  // All scores come before any is looked at, so that none waits for what another leads to.
+  void score_soon() {
+    std::size_t n = 0;
+    for (const Near& near : soon_) {
+      Candidates& c = near.p->candidates;
+      if (!c.reaches(near.value)) {
+        if (c.wait(near.value, near.position)) rose(near);
+        continue;
+      }
+      const ItemTable::Part& part = input_.table.part_of(near.position);
+      const std::int64_t at = near.position - part.base;
+      soon_[n++] = {near.p, near.m, part.segment->row_of[at], c.score(part.segment->row(at))};
+    }
+    bool rises = false;
+    for (std::size_t i = 0; i < n; ++i) {
+      const Near& scored = soon_[i];
+      ++scored.p->candidates.stats().scored_at_once;
+      rises |= scored.p->candidates.take(scored.value, scored.position);
+      if (i + 1 < n && soon_[i + 1].p == scored.p) continue;
+      if (rises) rose(scored);
+      rises = false;
+    }
+    soon_.clear();
+  }
+
+  void rose(const Near& near) {
+    if (near.m < members().size()) rose(near.m, near.m);  // else it is done
   }
 
   // Whether so much of a tile is wanted; then it has its scores.
@@ -168,6 +234,7 @@ class Int8Tiles {
   CodedQueries queries_;
   TileScores scores_;
   const ItemTable::Block* started_ = nullptr;  // whose tiles the only query has start values for
+  std::vector<Near> soon_;  // of the tile before
   // Of the tile that is scanned.
   std::vector<std::int32_t> near_;
   std::vector<std::uint64_t> hits_;

@@ -33,6 +33,7 @@ struct SearchStats {
   std::int64_t rescans = 0;              // scans whose threshold proved too high
   std::int64_t scored_at_once = 0;       // items scored while their tile was scanned: all that came near in 4-bit
                                          // codes or directions, in int8 those of tiles that many queries want
+                                         // and, of followed queries, those that reach the threshold
   std::int64_t rescored = 0;             // canonical scores computed for candidates
 
   void add(const SearchStats& other) {
