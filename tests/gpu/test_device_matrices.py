@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import gpurec
 from gpurec import ItemIndex
@@ -183,13 +184,14 @@ def test_all_above_a_threshold(taking, stream):
     lists = [RNG.integers(-1, 150, 30) for _ in A]
     on_device = [library.asarray(rows) for rows in lists]
     indptr = np.cumsum([0, *map(len, lists)])
-    mask = RNG.random(150) < 0.5
+    mask, listed = RNG.random(150) < 0.5, RNG.random((70, 150)) < 0.2
     for there, here in (
         ({}, {}),
         ({"max_results": 3}, {"max_results": 3}),
         ({"exclude": (library.asarray(indptr), library.asarray(np.concatenate(lists)))}, {"exclude": lists}),
         ({"exclude": on_device, "allow": library.asarray(mask)}, {"exclude": lists, "allow": mask}),
         ({"deny": on_device[0], "exclude": lists}, {"deny": lists[0], "exclude": lists}),
+        ({"exclude": sparse.dok_matrix(listed)}, {"exclude": sparse.csr_matrix(listed)}),
     ):
         found = index.search_above(library.asarray(A), 2.5, **there)
         expected = plain.search_above(A, 2.5, **here)

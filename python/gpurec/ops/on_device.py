@@ -188,13 +188,13 @@ def _device_out(out: Any, shape: tuple[int, int], op: str, *inputs: DeviceArray)
 def host_filter(given: Any, name: str, op: str) -> Any:
     """A filter whose parts may lie on a device, read back: it is waited for."""
     if isinstance(given, (list, tuple)):
-        return type(given)(host_filter(part, name, op) for part in given)
+        parts = [host_filter(part, name, op) for part in given]
+        return parts if isinstance(given, list) else tuple(parts)
     if not is_sparse(given):
         return host_matrix(given, name, op)
-    for way in ("get", "cpu"):  # CuPy's, PyTorch's
-        if hasattr(given, way):
-            return getattr(given, way)()
-    return given
+    if hasattr(given, "crow_indices"):  # of PyTorch
+        return given.cpu()
+    return given.get() if type(given).__module__.startswith("cupyx") else given
 
 
 def host_matrix(x: Any, name: str, op: str) -> Any:
