@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_numpy", "for_caller", "is_foreign", "widened_bfloat16"]
+__all__ = ["as_numpy", "device_name", "for_caller", "is_foreign", "widened_bfloat16"]
 
 # DLPack's numbers of devices: those in memory that the processor reads, and what others are called.
 _HOST_DEVICES = (1, 3, 11)
@@ -56,7 +56,7 @@ def as_numpy(x: Any, name: str, op: str, *, shared: bool = False) -> np.ndarray:
     if not is_foreign(x):
         return np.asarray(x)
     try:
-        device = _device_of(x)
+        device = device_name(x)
         if device is None:
             return np.asarray(x) if shared else _read(x)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
@@ -64,8 +64,8 @@ def as_numpy(x: Any, name: str, op: str, *, shared: bool = False) -> np.ndarray:
             f"[{op}] expected {name} as an array that NumPy can read, got {type(x).__name__}: {error}"
         ) from error
     raise TypeError(
-        f"[{op}] expected {name} in host memory, got {type(x).__name__} on {device}, where no installed "
-        f"backend computes; do: copy it to the host"
+        f"[{op}] expected {name} in host memory, got {type(x).__name__} on {device}, from which nothing is "
+        "copied silently; do: copy it to the host"
     )
 
 
@@ -99,7 +99,7 @@ def widened_bfloat16(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def _device_of(x: Any) -> str | None:
+def device_name(x: Any) -> str | None:
     """Name of the device that an array lies on, None for host memory."""
     if not hasattr(x, "__dlpack_device__"):
         return "a CUDA device"  # `__cuda_array_interface__` alone, which does not say which one

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 __all__ = [
     "DeviceArray",
     "device_array",
+    "device_number",
     "empty_like",
     "from_host",
     "is_on_device",
@@ -69,6 +71,16 @@ class DeviceArray:
             step *= n
         return True
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Addresses of its first byte and of what comes after its last one."""
+        if 0 in self.shape:
+            return self.address, self.address
+        steps = [(n - 1) * stride for n, stride in zip(self.shape, self.strides)]
+        first = self.address + sum(step for step in steps if step < 0)
+        last = self.address + sum(step for step in steps if step > 0)
+        return first, last + np.dtype(self.dtype).itemsize
+
 
 def is_on_device(x: Any) -> bool:
     """Whether an array lies on a CUDA device.
@@ -85,6 +97,19 @@ def is_on_device(x: Any) -> bool:
     return hasattr(x, "__cuda_array_interface__")
 
 
+def device_number(x: Any) -> int | None:
+    """The number of the CUDA device that an array lies on, None for host memory.
+
+    Examples
+    --------
+    >>> device_number(np.zeros(3)) is None
+    True
+    """
+    if not is_on_device(x):
+        return None
+    return int(x.__dlpack_device__()[1]) if hasattr(x, "__dlpack_device__") else 0
+
+
 def device_array(x: Any, name: str, op: str) -> DeviceArray:
     """Where an array on a device lies.
 
@@ -94,7 +119,7 @@ def device_array(x: Any, name: str, op: str) -> DeviceArray:
         If it cannot be told.
     """
     try:
-        number = int(x.__dlpack_device__()[1]) if hasattr(x, "__dlpack_device__") else 0
+        number = device_number(x) or 0
         if hasattr(x, "detach"):
             x = x.detach()  # PyTorch tells nobody where what carries a gradient lies
         if str(getattr(x, "dtype", "")).endswith("bfloat16") or not hasattr(x, "__cuda_array_interface__"):
@@ -124,7 +149,8 @@ def empty_like(like: DeviceArray, shape: tuple[int, ...], dtype: str, op: str) -
     try:
         made = library.empty(shape, dtype=kind, device=like.array.device)
     except (AttributeError, TypeError):  # CuPy's lies on the current device
-        made = library.empty(shape, dtype=kind)
+        with _current(like.array):
+            made = library.empty(shape, dtype=kind)
     return device_array(made, "the answer", op)
 
 
@@ -191,7 +217,14 @@ def from_host(like: Any, values: np.ndarray) -> Any:
     library = _library_of(like)
     if hasattr(library, "as_tensor"):  # PyTorch
         return library.as_tensor(values, device=like.device)
-    return library.asarray(values)
+    with _current(like):
+        return library.asarray(values)
+
+
+def _current(like: Any) -> Any:
+    """A context in which an array's device is the current one, where its library has such (CuPy)."""
+    device = getattr(like, "device", None)
+    return device if hasattr(device, "__enter__") else nullcontext()
 
 
 _names: dict[Any, str] = {}  # of the dtypes of libraries, whose own text takes microseconds to make

@@ -33,6 +33,7 @@ class Defect:
 
 
 DEVICE, HOST = "test_device_arrays.py::", "test_host_side.py::"
+MATRICES = "test_device_matrices.py::"
 DEFECTS = {
     "cuda_host_mask_dropped": Defect(
         "a mask that no kernel is told of",
@@ -117,6 +118,27 @@ DEFECTS = {
         '"status": status.address + first * 4',
         '"status": status.address',
         DEVICE + "test_many_queries_go_in_blocks",
+    ),
+    "cuda_host_pieces_of_a_matrix": Defect(
+        "a later piece of a matrix that is written over the first one",
+        "matrices.py",
+        "(left.start * n_b + right.start) * 4",
+        "left.start * n_b * 4",
+        MATRICES + "test_large_matrices_go_in_pieces",
+    ),
+    "cuda_host_other_streams": Defect(
+        "rows that another library may still be writing",
+        "backend.py",
+        "self._follow(a, b, out)",
+        "self._follow(a)",
+        MATRICES + "test_another_library_s_stream_is_waited_for",
+    ),
+    "cuda_host_invalid_rows": Defect(
+        "rows with NaN that become zeros",
+        "matrices.py",
+        'squares=at[f"{self.name}_squares"],',
+        'squares=at[f"{self.name}_squares"], status=at[f"{self.name}_squares"],',
+        MATRICES + "test_what_is_not_finite_is_seen",
     ),
     "cuda_host_list_room": Defect(
         "a list with less room than kernels are told",

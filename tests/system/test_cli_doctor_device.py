@@ -92,3 +92,13 @@ def test_without_a_driver_each_way_has_its_reason(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(runtime, "open_driver", no_driver)
     with pytest.raises(BackendUnavailableError, match=r"built: built without .*; nvrtc: .* no NVIDIA driver"):
         ways.open_cuda(0)
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "device_module", lambda name: Module(13000, 13000, n_devices=1))
+    monkeypatch.setattr(runtime, "open_driver", lambda: "driver")
+    monkeypatch.setattr(runtime, "driver_version", lambda library: 13000)
+    monkeypatch.setattr(runtime, "DriverDevice", lambda library, ordinal: runtime.require_device(ordinal, 1))
+    text = r"^\[backend\] cuda:1: built: .* \(cuda:0 alone\), got cuda:1; nvrtc: .*, got cuda:1$"
+    with pytest.raises(BackendUnavailableError, match=text):
+        ways.open_cuda(1)

@@ -14,7 +14,8 @@ GPUREC_DEVICE std::int64_t warps_of_grid() { return std::int64_t(grid_blocks()) 
 
 // Kernel prepare_items: raw rows made ready for the metric.
 // source (any, source_stride), source_rows (n) or null -> rows (n, row_stride) zero past d, on to n_tiles * 64 of them;
-// squares (n), status (n), each unless null. Position r has source row source_rows[r], or r; kNoRow: zeros.
+// squares (n), status (n), each unless null. Position r has source row source_rows[r], or r; kNoRow: zeros. A row that is
+// not finite becomes zeros; without a status to tell it NaN comes first, and so into all that it is multiplied with.
 // Launch: any grid, blocks of whole warps, a warp a row in turn; no shared memory.
 // Bytes: 4 d read twice to four times (cache) and 4 row_stride written a row. Not measured.
 GPUREC_KERNEL(prepare_items, TableParams, 256, 3) {
@@ -28,6 +29,8 @@ GPUREC_KERNEL(prepare_items, TableParams, 256, 3) {
     } else {
       finite = prepare_row_by_warp(p.source + found * p.source_stride, p.d, Metric(p.metric), row, p.row_stride);
     }
+    // Lane 0 reads what it writes.
+    if (!finite && p.status == nullptr && lane_index() == 0) row[0] = std::numeric_limits<float>::quiet_NaN();
     const double squares = squares_by_warp(row, p.d);
     if (lane_index() != 0 || r >= p.n) continue;
     if (p.squares != nullptr) p.squares[r] = squares;

@@ -41,6 +41,7 @@ __all__ = [
     "available",
     "first_invalid_row",
     "get",
+    "reasons_on_device",
     "select",
     "strict_floats",
     "use_backend",
@@ -54,7 +55,7 @@ _CLASSES = {
     "cuda_emulated": ("cuda", "EmulatedCudaBackend"),
 }
 # Which backends follow the data, best first. The emulated one is for tests and only there by name.
-_OF_HOST_ARRAYS, _OF_DEVICE_ARRAYS = ("cpu", "reference"), ("cuda", "cupy")
+_OF_HOST_ARRAYS = ("cpu", "reference")
 
 _in_context: ContextVar[str | Backend | None] = ContextVar("gpurec_backend", default=None)
 
@@ -69,7 +70,7 @@ def _load(name: str, *device: int) -> Backend:
 @cache
 def _missing(name: str) -> str | None:
     try:
-        _load(name)
+        get(name)
     except BackendUnavailableError as error:
         return str(error)
     return None
@@ -102,22 +103,29 @@ def get(name: str) -> Backend:
     return _load(kind, *([int(number)] if number and int(number) else []))
 
 
-def select(backend: str | Backend | None = None, *, on_device: bool = False) -> Backend:
+def select(backend: str | Backend | None = None, *, device: int | None = None) -> Backend:
     """The backend given, else of `use_backend`, else of `GPUREC_BACKEND`, else the best for where arrays lie.
 
-    One that is named and missing raises; it is never replaced silently.
+    `device` is the number of the CUDA device on which they lie. A backend that is named and missing raises;
+    it is never replaced silently.
     """
     chosen = backend if backend is not None else _in_context.get()
     if chosen is None:
         chosen = os.environ.get("GPUREC_BACKEND") or None
     if chosen is None:
         # One that takes no arrays on a device says so, when it is given some.
-        return _follow_the_data((*_OF_DEVICE_ARRAYS, *_OF_HOST_ARRAYS) if on_device else _OF_HOST_ARRAYS)
+        names = _OF_HOST_ARRAYS if device is None else (*_on_device(device), *_OF_HOST_ARRAYS)
+        return next(get(name) for name in names if _missing(name) is None)
     return get(chosen) if isinstance(chosen, str) else chosen
 
 
-def _follow_the_data(names: tuple[str, ...]) -> Backend:
-    return next(get(name) for name in names if _missing(name) is None)
+def _on_device(device: int) -> tuple[str, ...]:
+    return f"cuda:{device}", "cupy"
+
+
+def reasons_on_device(device: int) -> str:
+    """What is told of the backends that take arrays on a device to whoever has chosen another one."""
+    return "; ".join(_missing(name) or f"{name} is there" for name in _on_device(device))
 
 
 @contextmanager

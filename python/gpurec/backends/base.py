@@ -109,6 +109,12 @@ class DeviceFilters:
     allow: tuple[DeviceArray, DeviceArray, DeviceArray | None] | None = None
     deny: tuple[tuple[DeviceArray, DeviceArray, DeviceArray | None], ...] = ()
 
+    @property
+    def arrays(self) -> list[DeviceArray]:
+        """All of which they are made."""
+        parts = [self.mask, *(self.allow or ()), *(part for sets in self.deny for part in sets)]
+        return [part for part in parts if part is not None]
+
 
 NO_DEVICE_FILTERS = DeviceFilters()
 
@@ -284,6 +290,15 @@ class DeviceBackend(Protocol):
         """Rows, scores, and what waits and raises where a query or a filter was not as it should be.
 
         Queries are prepared for `metric`; with `appended` they get one more component, 1.
+        """
+        ...
+
+    def similarity_on_device(
+        self, a: DeviceArray, b: DeviceArray, metric: str, out: DeviceArray | None, op: str
+    ) -> Any:
+        """All similarities of rows of `a` and `b`, in `out` where it is given.
+
+        A row that is not finite makes all its similarities NaN.
         """
         ...
 

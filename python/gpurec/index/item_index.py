@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import Backend, select, strict_floats
-from ..device_arrays import is_on_device
+from ..device_arrays import device_number, is_on_device
 from ..ops.arguments import as_k, as_matrix, as_metric, as_precision, as_pruning, as_rows
 from ..ops.on_device import device_backend, host_matrix
 from ..types import IdMap
@@ -96,9 +96,9 @@ class ItemIndex(IndexChanges, IndexSearches):
         if on_invalid not in ("raise", "drop"):
             raise ValueError(f"[ItemIndex] expected on_invalid of 'raise' or 'drop', got {on_invalid!r}")
         metric = as_metric(metric, "ItemIndex")
-        chosen = select(backend, on_device=is_on_device(items))
+        chosen = select(backend, device=device_number(items))
         if is_on_device(items):
-            device_backend(chosen, items, "ItemIndex")
+            device_backend(chosen, items, "items", "ItemIndex")
             items = host_matrix(items, "items", "ItemIndex")
         rows = as_matrix(items, "items", "ItemIndex", finite=on_invalid != "drop")
         if ids is not None:

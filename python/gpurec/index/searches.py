@@ -19,7 +19,7 @@ from ..ops.filters import as_filters, as_hint
 from ..types import Matches, TopK
 from .blocks import QueryBlocks, as_batch, as_sliceable, query_bytes
 from .explanation import SearchExplanation
-from .on_device import search_on_device
+from .on_device import handed_back, read_back, search_on_device
 from .state import IndexState
 from .versions import IndexVersion
 
@@ -309,12 +309,15 @@ class IndexSearches(IndexState):
         Returns
         -------
         Matches
-            Ragged: query i has places indptr[i] to indptr[i + 1] - 1.
+            Ragged: query i has places indptr[i] to indptr[i + 1] - 1. Where queries lie on a device, so does
+            it; as nobody knows beforehand how long it is, it is waited for, and what is wrong is raised.
 
         Raises
         ------
         ValueError
             If the threshold is NaN, more items match than the byte limit allows, or as in `search`.
+        TypeError
+            If a dtype is not one of numbers, or queries lie on a device where the index's backend takes none.
 
         Examples
         --------
@@ -323,7 +326,9 @@ class IndexSearches(IndexState):
         >>> index.search_above([[1.0, 2.0]], 11.0).rows.tolist()
         [0, 2]
         """
-        now = self._now
+        now, caller = self._now, queries
+        if is_on_device(caller):
+            queries, exclude, allow, deny = read_back(now, queries, exclude, allow, deny, "search_above")
         q = as_matrix(queries, "queries", "search_above", n_columns=now.index.d - now.boosted)
         floor = as_threshold(threshold, "search_above")
         k = min(max(now.n_active, 1), 2**62 if max_results is None else as_k(max_results, "search_above"))
@@ -337,7 +342,7 @@ class IndexSearches(IndexState):
                 "max_results, or set GPUREC_MAX_RESULT_BYTES"
             ) from None
         found_ids = self._ids_of(found[1])
-        indptr, rows, scores = for_caller(queries, *found)
+        indptr, rows, scores = handed_back(caller, *found)
         return Matches(indptr, rows, scores, now.number, found_ids)
 
     @strict_floats()

@@ -7,16 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import as_numpy
-from ..backends import Backend, DeviceBackend, DeviceFilters
-from ..device_arrays import DeviceArray, from_host, is_on_device, joined, plain_matrix, plain_vector
+from ..arrays import as_numpy, device_name
+from ..backends import Backend, DeviceBackend, DeviceFilters, reasons_on_device, select
+from ..device_arrays import (
+    DeviceArray,
+    device_array,
+    device_number,
+    from_host,
+    is_on_device,
+    joined,
+    plain_matrix,
+    plain_vector,
+)
 from ..types import TopK
 from .filters import is_sparse
 
-__all__ = ["as_device_filters", "device_backend", "host_matrix", "top_k_on_device"]
+__all__ = [
+    "as_device_filters",
+    "device_backend",
+    "host_filter",
+    "host_matrix",
+    "similarity_on_device",
+    "top_k_on_device",
+]
 
 
-def device_backend(chosen: Backend, x: Any, op: str) -> DeviceBackend:
+def device_backend(chosen: Backend, x: Any, name: str, op: str) -> DeviceBackend:
     """The backend as one that takes arrays on a device.
 
     Raises
@@ -25,7 +41,11 @@ def device_backend(chosen: Backend, x: Any, op: str) -> DeviceBackend:
         If it takes none.
     """
     if not hasattr(chosen, "search_on_device"):
-        as_numpy(x, "arrays", op)  # says where it lies
+        raise TypeError(
+            f"[{op}] expected {name} in host memory, got {type(x).__name__} on {device_name(x)}, where "
+            f"backend {chosen.name!r} does not compute; do: copy it to the host, or use a backend that does "
+            f"({reasons_on_device(device_number(x) or 0)})"
+        )
     return chosen  # type: ignore[return-value]
 
 
@@ -128,11 +148,60 @@ def top_k_on_device(
     return TopK(rows, scores, version, pending=finish)
 
 
+def similarity_on_device(
+    a: Any, b: Any, metric: str, out: Any, backend: str | Backend | None, op: str, names: tuple[str, str]
+) -> Any:
+    """All similarities of rows of arrays of which one at least lies on a device, as the others then must."""
+    given = {names[0]: a, names[1]: b, "out": out}
+    where, one = next((name, x) for name, x in given.items() if is_on_device(x))
+    chosen = device_backend(select(backend, device=device_number(one)), one, where, op)
+    for name, x in given.items():
+        if x is not None and not is_on_device(x):
+            raise TypeError(
+                f"[{op}] expected all arrays on the device or none, got {name} in host memory "
+                f"({type(x).__name__}); do: move it there, or the others to the host"
+            )
+    left = plain_matrix(a, names[0], op)
+    right = left if b is None else plain_matrix(b, names[1], op, n_columns=left.shape[1])
+    target = None if out is None else _device_out(out, (left.shape[0], right.shape[0]), op, left, right)
+    found = chosen.similarity_on_device(left, right, metric, target, op)
+    return found if out is None else out
+
+
+def _device_out(out: Any, shape: tuple[int, int], op: str, *inputs: DeviceArray) -> DeviceArray:
+    """The caller's result array on a device, checked."""
+    found = device_array(out, "out", op)
+    if found.dtype != "float32":
+        raise TypeError(f"[{op}] expected out as a float32 array, got {found.dtype}")
+    if found.shape != shape:
+        raise ValueError(f"[{op}] expected out of shape {shape}, got {found.shape}")
+    if not found.is_contiguous:
+        raise ValueError(f"[{op}] expected out in C order, got strides of {found.strides} bytes")
+    first, last = found.extent
+    if any(low < last and first < high for low, high in (x.extent for x in inputs)):
+        raise ValueError(
+            f"[{op}] expected out apart from the rows that are scored, got memory of theirs; copy them"
+        )
+    return found
+
+
+def host_filter(given: Any, name: str, op: str) -> Any:
+    """A filter whose parts may lie on a device, read back: it is waited for."""
+    if isinstance(given, (list, tuple)):
+        parts = [host_filter(part, name, op) for part in given]
+        return parts if isinstance(given, list) else tuple(parts)
+    if not is_sparse(given):
+        return host_matrix(given, name, op)
+    if hasattr(given, "crow_indices"):  # of PyTorch
+        return given.cpu()
+    return given.get() if type(given).__module__.startswith("cupyx") else given
+
+
 def host_matrix(x: Any, name: str, op: str) -> Any:
     """An array on a device as NumPy's, where it has to be looked at anyway: it is waited for."""
     if not is_on_device(x):
         return x
     for way in ("get", "cpu"):
         if hasattr(x, way):
-            return np.asarray(getattr(x, way)())
+            return as_numpy(getattr(x, way)(), name, op)
     return as_numpy(x, name, op)

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..arrays import as_numpy, for_caller, is_foreign
 from ..backends import Backend, select, strict_floats
+from ..device_arrays import is_on_device
 from .arguments import as_matrix
+from .on_device import similarity_on_device
 
 __all__ = ["score"]
 
@@ -24,8 +26,8 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     items : array, shape (n_items, d)
     out : float32 array, shape (n_queries, n_items), optional
         Written in place and returned instead of a new array, which would cost the system's zeroing of its
-        pages. In C order, writeable, no memory shared with the rows; of NumPy (a mapped file too), or of a
-        library that shares memory with it.
+        pages. In C order, writeable, no memory shared with the rows; of NumPy (a mapped file too), of a
+        library that shares memory with it, or on the device where the rows are.
     backend : str or Backend, optional
         See `gpurec.backends.select`.
 
@@ -39,13 +41,17 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     ValueError
         If shapes do not fit, a value is not finite, or `out` cannot be written in place.
     TypeError
-        If a dtype is not one of numbers, `out` is not float32, or an array lies on a device.
+        If a dtype is not one of numbers, `out` is not float32, only some of the arrays lie on a device, or
+        the backend takes none there.
 
     Notes
     -----
     Accumulates in float32 or wider: |result - exact| <= gamma_d * sum_i |q_i x_i| + d * 2**-149 with
     gamma_d = d * 2**-24 / (1 - d * 2**-24), as long as no partial sum leaves float32's range. Unlike the ops
     that choose items, the last bits may differ between backends. Memory: the result and 1 MB a thread.
+
+    On a device nothing is waited for, and so nothing raised: a row with NaN or infinity has NaN as each of
+    its scores.
 
     Source: Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
 
@@ -54,6 +60,8 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     >>> score([[1.0, 2.0]], [[3.0, 4.0], [0.0, 1.0]]).tolist()
     [[11.0, 2.0]]
     """
+    if is_on_device(queries) or is_on_device(items) or is_on_device(out):
+        return similarity_on_device(queries, items, "dot", out, backend, "score", ("queries", "items"))
     x = as_matrix(items, "items", "score")
     q = as_matrix(queries, "queries", "score", n_columns=x.shape[1])
     result = as_out(out, (len(q), len(x)), "score", q, x)

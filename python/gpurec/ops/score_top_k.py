@@ -6,7 +6,7 @@ from typing import Any
 
 from ..arrays import for_caller
 from ..backends import Backend, select, strict_floats
-from ..device_arrays import is_on_device
+from ..device_arrays import device_number, is_on_device
 from ..types import TopK
 from .arguments import as_k, as_matrix, as_metric, as_precision, check_finite, check_result_size
 from .filters import as_filters, as_hint
@@ -67,7 +67,7 @@ def score_top_k(
         If k < 1, shapes do not fit, a value is not finite, a filter row is out of range, or the result would
         exceed the byte limit.
     TypeError
-        If a dtype is not one of numbers, or an array lies on a device.
+        If a dtype is not one of numbers, or an array lies on a device where the backend takes none.
 
     Notes
     -----
@@ -103,8 +103,9 @@ def _on_device(
 ) -> TopK:
     """The same where queries or items lie on a device: the items, waited for, become an index."""
     op = "score_top_k"
-    chosen = select(backend, on_device=True)
-    taking = device_backend(chosen, queries if is_on_device(queries) else items, op)
+    name, one = ("queries", queries) if is_on_device(queries) else ("items", items)
+    chosen = select(backend, device=device_number(one))
+    taking = device_backend(chosen, one, name, op)
     x = as_matrix(host_matrix(items, "items", op), "items", op)
     if not is_on_device(queries):
         return score_top_k(queries, x, k, metric=metric, backend=chosen, **filters)

@@ -6,7 +6,9 @@ from typing import Any
 
 from ..arrays import for_caller
 from ..backends import Backend, select, strict_floats
+from ..device_arrays import is_on_device
 from .arguments import as_matrix, as_metric
+from .on_device import similarity_on_device
 from .score import as_out
 
 __all__ = ["similarity"]
@@ -45,7 +47,8 @@ def similarity(
     ValueError
         If shapes do not fit, a value is not finite, or `out` cannot be written in place.
     TypeError
-        If a dtype is not one of numbers, `out` is not float32, or an array lies on a device.
+        If a dtype is not one of numbers, `out` is not float32, only some of the arrays lie on a device, or
+        the backend takes none there.
 
     Notes
     -----
@@ -56,12 +59,16 @@ def similarity(
     eighth of |a|^2 + |b|^2. So equal rows have distance 0, none is above 0, and near ones keep their digits;
     a table whose rows nearly all lie so close together costs as much as float64.
 
+    On a device, as in `score`, a row with NaN or infinity has NaN as each of its similarities.
+
     Examples
     --------
     >>> similarity([[1.0, 0.0], [1.0, 1.0]]).round(3).tolist()
     [[1.0, 0.7070000171661377], [0.7070000171661377, 1.0]]
     """
     metric = as_metric(metric, "similarity")
+    if is_on_device(a) or is_on_device(b) or is_on_device(out):
+        return similarity_on_device(a, b, metric, out, backend, "similarity", ("a", "b"))
     left = as_matrix(a, "a", "similarity")
     right = left if b is None else as_matrix(b, "b", "similarity", n_columns=left.shape[1])
     result = as_out(out, (len(left), len(right)), "similarity", left, right)

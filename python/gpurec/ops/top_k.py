@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import as_numpy, for_caller
 from ..backends import Backend, select, strict_floats
-from ..device_arrays import is_on_device, plain_matrix
+from ..device_arrays import device_number, is_on_device, plain_matrix
 from ..types import TopK
 from .arguments import as_float32, as_k, check_result_size
 from .on_device import device_backend
@@ -40,7 +40,7 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
         If k < 1, the shape does not fit, or the result would exceed the byte limit.
     TypeError
         If the dtype is not float32 or narrower: rounding would merge scores that differ; or if they lie on
-        a device.
+        a device where the backend takes none.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def top_k(scores: Any, k: int, *, backend: str | Backend | None = None) -> TopK:
 
 
 def _of_device(scores: Any, k: int, backend: str | Backend | None) -> TopK:
-    chosen = device_backend(select(backend, on_device=True), scores, "top_k")
+    chosen = device_backend(select(backend, device=device_number(scores)), scores, "scores", "top_k")
     kind = str(scores.dtype).rpartition(".")[2]
     if kind not in ("float32", "float16", "bfloat16"):
         raise TypeError(f"[top_k] expected scores of float32 or float16, got {kind}; round them yourself")

@@ -123,18 +123,19 @@ def table(kernels: list[Compiled], limits: dict[str, tuple[int, int]]) -> str:
 
 def check_nvrtc(major: int, names: set[str]) -> list[str]:
     """Compiles every file with one NVRTC and looks for every kernel in the code."""
-    path, (_, package, architectures) = nvrtc.library(major), nvrtc.VERSIONS[major]
-    if path is None:
+    compiler, (package, architectures) = nvrtc.library(major), nvrtc.VERSIONS[major]
+    if compiler is None:
         return [f"NVRTC {major} is not installed; do: pip install {package}"]
-    compiler, found = nvrtc.Nvrtc(path), []
+    found = []
     for arch in architectures:
-        code = b"".join(compiler.compile(source, arch) for source in nvcc.sources())
+        code = b"".join(nvrtc.compile_kernels(compiler, source, arch) for source in nvcc.sources())
         found += [
             f"NVRTC {major}, sm_{arch}: no {name}"
             for name in sorted(names)
             if f".text.{name}".encode() not in code
         ]
-    print(f"NVRTC {compiler.version()}: {len(names)} kernels for sm_{', '.join(map(str, architectures))}")
+    told = ".".join(map(str, compiler.version))
+    print(f"NVRTC {told}: {len(names)} kernels for sm_{', '.join(map(str, architectures))}")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..._native import cpu as native
-from ...device_arrays import DeviceArray
+from ...device_arrays import DeviceArray, empty_like
 from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, Pruning, RowSets
 from ..finite import require_finite
 from ..panels import items_of_panels
@@ -187,9 +187,22 @@ class CudaBackend:
         op: str = "search",
     ) -> tuple[Any, Any, Callable[[], None]]:
         self._require_here(queries, op)
+        self._follow(queries, *filters.arrays)
         searches = DeviceSearch(self.launcher, self.workspaces, self.limits, index.table_now)
         rows, scores, check = searches.search(queries, k, filters, metric, appended, op)
         return rows.array, scores.array, check
+
+    def similarity_on_device(
+        self, a: DeviceArray, b: DeviceArray, metric: str, out: DeviceArray | None, op: str
+    ) -> Any:
+        if out is None:
+            self._require_here(a, op)
+            out = empty_like(a, (a.shape[0], b.shape[0]), "float32", op)
+        for array in (a, b, out):
+            self._require_here(array, op)
+        self._follow(a, b, out)
+        matrices.device_similarity(self.launcher, self.workspaces, self.limits, a, b, metric, out)
+        return out.array
 
     def top_k_on_device(self, scores: DeviceArray, k: int, op: str) -> tuple[Any, Any]:
         self._require_here(scores, op)
@@ -211,9 +224,14 @@ class CudaBackend:
         ordinal = self.launcher.device.ordinal
         if array.device != ordinal:
             raise ValueError(
-                f"[{op}] expected arrays on device {ordinal}, got one on device {array.device}; do: move it, "
-                f'or make an index with backend="cuda:{array.device}"'
+                f"[{op}] expected arrays on cuda:{ordinal}, where this backend computes, got one on "
+                f'cuda:{array.device}; do: move it, or use backend="cuda:{array.device}"'
             )
+
+    def _follow(self, first: DeviceArray, *others: DeviceArray) -> None:
+        """Wait for what other libraries do to their arrays on other streams than the first array's."""
+        for stream in {array.stream for array in others} - _same_stream(first.stream):
+            self.launcher.synchronise(stream)
 
     def _search_of(self, index: CudaIndex) -> HostSearch:
         return HostSearch(self.launcher, self.workspaces, self.limits, index.table_now, index.metric)
@@ -222,6 +240,11 @@ class CudaBackend:
         with_codes = self.originals == "host" or precision in ("auto", "int8", "int4")
         table = empty_table(self.launcher, d, metric, with_codes, self.originals, n_items)
         return CudaIndex(table, metric)
+
+
+def _same_stream(stream: int) -> set[int]:
+    """The numbers of a stream: that of the legacy one is 0, or 1 where 0 would be ambiguous."""
+    return {0, 1} if stream in (0, 1) else {stream}
 
 
 class EmulatedCudaBackend(CudaBackend):

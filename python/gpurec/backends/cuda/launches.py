@@ -12,10 +12,10 @@ from ...errors import DeviceError
 from .memory import Buffer, Memory, device_errors
 from .ways import Runtime
 
-__all__ = ["Launcher"]
+__all__ = ["MOST_BLOCKS_Y", "Launcher"]
 
 _WAVES = 2  # of blocks that the device holds at once: so many get what a launch has to do
-_MOST_BLOCKS_Y = 65535
+MOST_BLOCKS_Y = 65535
 _FEW_CHANGES = 32  # entries that are written one by one rather than with all others
 
 
@@ -59,7 +59,9 @@ class Launcher:
         """
         threads, most = self._fitting.get((kernel, shared)) or self._fit(kernel, shared)
         x = most if blocks is None or blocks > most else blocks or 1
-        grid = (x, max(1, min(y, _MOST_BLOCKS_Y)), 1)
+        if y > MOST_BLOCKS_Y:  # of these each has something of its own to do
+            raise DeviceError(f"[cuda] expected at most {MOST_BLOCKS_Y} blocks high, got {y} of {kernel}")
+        grid = (x, max(1, y), 1)
         where = self.stream if stream is None else stream
         packed = params if isinstance(params, bytes) else bytes(params)
         try:  # not `device_errors`, which takes as long as a launch

@@ -1,4 +1,7 @@
-"""Whole matrices, pairs, prepared rows and the best of given scores, for host arrays, in bounded pieces."""
+"""Whole matrices, pairs, prepared rows and the best of given scores, in bounded pieces.
+
+What host arrays ask waits for its answer; matrices of device arrays are left to the caller's stream.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .launches import Launcher
+from ...device_arrays import DeviceArray
+from .launches import MOST_BLOCKS_Y, Launcher
 from .params import (
     EXACT_BYTES,
     FINISH_BYTES,
@@ -22,13 +26,14 @@ from .params import (
 from .planning import Limits
 from .search import Workspace, Workspaces
 
-__all__ = ["pairs", "prepared", "similarity", "top_k"]
+__all__ = ["device_similarity", "pairs", "prepared", "similarity", "top_k"]
 
 _BYTES_AT_ONCE = 64 << 20
+_ROWS_A, _ROWS_B = 64, 128  # of a block of `score_tile`
 
 
 def _pieces(n: int, bytes_each: int, most: int = _BYTES_AT_ONCE) -> Iterator[slice]:
-    step = max(1, most // max(bytes_each, 1))
+    step = max(1, min(most // max(bytes_each, 1), MOST_BLOCKS_Y * _ROWS_A))
     return (slice(first, min(first + step, n)) for first in range(0, n, step))
 
 
@@ -37,33 +42,39 @@ def _stride(d: int) -> int:
 
 
 class _Rows:
-    """Raw rows of the host made ready in a workspace."""
+    """Raw rows at an address of the device, `source_stride` components apart, made ready in a workspace."""
 
-    def __init__(self, name: str, rows: np.ndarray) -> None:
-        self.name, self.rows, self.stride = name, rows, _stride(rows.shape[1])
-        n = len(rows)
-        self.sizes = {
-            f"{name}_source": rows.nbytes,
-            f"{name}_rows": n * self.stride * 4,
-            f"{name}_squares": n * 8,
-            f"{name}_status": n * 4,
-        }
+    def __init__(self, name: str, n: int, d: int, source: int = 0, source_stride: int = 0) -> None:
+        self.name, self.n, self.d, self.stride = name, n, d, _stride(d)
+        self._source, self._source_stride = source, source_stride
+        self.sizes = {f"{name}_rows": n * self.stride * 4, f"{name}_squares": n * 8}
 
     def prepare(self, launcher: Launcher, at: dict[str, int], metric: str, stream: int) -> None:
-        n, d = self.rows.shape
-        launcher.write(at[f"{self.name}_source"], self.rows, stream)
         params = TableParams(
-            source=at[f"{self.name}_source"],
-            source_stride=d,
-            n=n,
+            source=self._source,
+            source_stride=self._source_stride,
+            n=self.n,
             metric=METRIC_NUMBERS[metric],
             rows=at[f"{self.name}_rows"],
             squares=at[f"{self.name}_squares"],
-            status=at[f"{self.name}_status"],
-            d=d,
+            d=self.d,
             row_stride=self.stride,
         )
-        launcher.launch("prepare_items", params, blocks=-(-n // 8), stream=stream)
+        launcher.launch("prepare_items", params, blocks=-(-self.n // 8), stream=stream)
+
+
+class _HostRows(_Rows):
+    """Raw rows of the host, uploaded first."""
+
+    def __init__(self, name: str, rows: np.ndarray) -> None:
+        super().__init__(name, *rows.shape)
+        self._rows = np.ascontiguousarray(rows)
+        self.sizes[f"{name}_source"] = self._rows.nbytes
+
+    def prepare(self, launcher: Launcher, at: dict[str, int], metric: str, stream: int) -> None:
+        self._source, self._source_stride = at[f"{self.name}_source"], self.d
+        launcher.write(self._source, self._rows, stream)
+        super().prepare(launcher, at, metric, stream)
 
 
 def prepared(launcher: Launcher, workspaces: Workspaces, rows: np.ndarray, metric: str) -> np.ndarray:
@@ -71,7 +82,7 @@ def prepared(launcher: Launcher, workspaces: Workspaces, rows: np.ndarray, metri
     found = np.empty(rows.shape, np.float32)
     with workspaces.own() as workspace:
         for part in _pieces(len(rows), 8 * rows.shape[1]):
-            some = _Rows("a", np.ascontiguousarray(rows[part]))
+            some = _HostRows("a", rows[part])
             at = workspace.lay_out(some.sizes)
             some.prepare(launcher, at, metric, workspace.stream)
             n = part.stop - part.start
@@ -80,19 +91,21 @@ def prepared(launcher: Launcher, workspaces: Workspaces, rows: np.ndarray, metri
     return found
 
 
-def _score_params(a: _Rows, b: _Rows, at: dict[str, int], metric: str, out_stride: int) -> ScoreParams:
+def _score_params(
+    a: _Rows, b: _Rows, at: dict[str, int], metric: str, out: int, out_stride: int
+) -> ScoreParams:
     return ScoreParams(
         a=at["a_rows"],
         b=at["b_rows"],
         a_squares=at["a_squares"],
         b_squares=at["b_squares"],
-        n_a=len(a.rows),
-        n_b=len(b.rows),
-        d=a.rows.shape[1],
+        n_a=a.n,
+        n_b=b.n,
+        d=a.d,
         a_stride=a.stride,
         b_stride=b.stride,
         euclidean=metric == "euclidean",
-        out=at["out"],
+        out=out,
         out_stride=out_stride,
     )
 
@@ -117,23 +130,57 @@ def similarity(
 def _similarity(
     launcher: Launcher, workspace: Workspace, a: np.ndarray, b: np.ndarray, metric: str, out: np.ndarray
 ) -> None:
-    rows_a, rows_b = _Rows("a", np.ascontiguousarray(a)), _Rows("b", np.ascontiguousarray(b))
+    rows_a, rows_b = _HostRows("a", a), _HostRows("b", b)
     at = workspace.lay_out(rows_a.sizes | rows_b.sizes | {"out": out.size * 4})
-    stream = workspace.stream
-    rows_a.prepare(launcher, at, metric, stream)
-    rows_b.prepare(launcher, at, metric, stream)
-    params = _score_params(rows_a, rows_b, at, metric, len(b))
-    launch_score_tile(launcher, params, stream)
-    out[:] = launcher.read(at["out"], out.shape, np.float32, stream)
+    _enqueue(launcher, rows_a, rows_b, at, metric, at["out"], len(b), workspace.stream)
+    out[:] = launcher.read(at["out"], out.shape, np.float32, workspace.stream)
 
 
-def launch_score_tile(launcher: Launcher, params: ScoreParams, stream: int) -> None:
-    """Launch the kernel of whole matrices."""
+def device_similarity(
+    launcher: Launcher,
+    workspaces: Workspaces,
+    limits: Limits,
+    a: DeviceArray,
+    b: DeviceArray,
+    metric: str,
+    out: DeviceArray,
+) -> None:
+    """The same where all lies on the device, on the stream of `a`; what is not finite makes NaN."""
+    (n_a, d), n_b = a.shape, b.shape[0]
+    if n_a == 0 or n_b == 0:
+        return
+    strides = [x.strides[0] // 4 if x.shape[0] > 1 else d for x in (a, b)]
+    for right in _pieces(n_b, 4 * _stride(d) + 8, limits.most_bytes // 2):
+        for left in _pieces(n_a, 4 * _stride(d) + 8, limits.most_bytes // 2):
+            rows_a, rows_b = (
+                _Rows(name, part.stop - part.start, d, x.address + part.start * stride * 4, stride)
+                for name, x, part, stride in (("a", a, left, strides[0]), ("b", b, right, strides[1]))
+            )
+            sizes = rows_a.sizes | rows_b.sizes
+            with workspaces.on(a.stream, sizes) as workspace:
+                at = workspace.lay_out(sizes)
+                address = out.address + (left.start * n_b + right.start) * 4
+                _enqueue(launcher, rows_a, rows_b, at, metric, address, n_b, a.stream)
+
+
+def _enqueue(
+    launcher: Launcher,
+    a: _Rows,
+    b: _Rows,
+    at: dict[str, int],
+    metric: str,
+    out: int,
+    out_stride: int,
+    stream: int,
+) -> None:
+    """Launch the kernels of whole matrices."""
+    a.prepare(launcher, at, metric, stream)
+    b.prepare(launcher, at, metric, stream)
     launcher.launch(
         "score_tile",
-        params,
-        blocks=-(-params.n_b // 128),
-        y=-(-params.n_a // 64),
+        _score_params(a, b, at, metric, out, out_stride),
+        blocks=-(-b.n // _ROWS_B),
+        y=-(-a.n // _ROWS_A),
         shared=SCORE_TILE_BYTES,
         stream=stream,
     )
@@ -146,13 +193,11 @@ def pairs(
     scores = np.empty(len(items), np.float32)
     with workspaces.own() as workspace:
         for part in _pieces(len(items), 16 * items.shape[1]):
-            a = _Rows("a", np.ascontiguousarray(queries[part]))
-            b = _Rows("b", np.ascontiguousarray(items[part]))
-            n = len(a.rows)
+            a, b, n = _HostRows("a", queries[part]), _HostRows("b", items[part]), part.stop - part.start
             at = workspace.lay_out(a.sizes | b.sizes | {"out": n * 4})
             a.prepare(launcher, at, metric, workspace.stream)
             b.prepare(launcher, at, metric, workspace.stream)
-            params = _score_params(a, b, at, metric, 1)
+            params = _score_params(a, b, at, metric, at["out"], 1)
             launcher.launch("score_pairs", params, blocks=-(-n // 8), stream=workspace.stream)
             scores[part] = launcher.read(at["out"], (n,), np.float32, workspace.stream)
     return scores

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._native import cpu as native
-from ...device_arrays import DeviceArray
+from ...device_arrays import DeviceArray, empty_like
 from ...errors import BackendUnavailableError, DeviceError, import_extra
 from ..base import DeviceFilters, Filters, Pruning, RowSets
 from ..environment import strict_floats
@@ -203,6 +203,20 @@ class CupyBackend:
             found = handed_back(xp, queries, rows, op), handed_back(xp, queries, scores, op)
         return (*found, lambda: None)
 
+    def similarity_on_device(
+        self, a: DeviceArray, b: DeviceArray, metric: str, out: DeviceArray | None, op: str
+    ) -> Any:
+        xp, n = self._xp, b.shape[0]
+        target = empty_like(a, (a.shape[0], n), "float32", op) if out is None else out
+        with on_stream(xp, a), strict_floats():
+            found, items = in_namespace(xp, target), self._prepared_or_nan(in_namespace(xp, b), metric)
+            queries = self._prepared_or_nan(in_namespace(xp, a), metric)
+            for block, piece in self._blocks(len(queries), n, 1):
+                for first in range(0, n, piece):
+                    part = slice(first, min(first + piece, n))
+                    found[block, part] = scores_of(xp, queries[block], items[part], metric)
+        return target.array
+
     def top_k_on_device(self, scores: DeviceArray, k: int, op: str) -> tuple[Any, Any]:
         xp = self._xp
         with on_stream(xp, scores), strict_floats():
@@ -211,6 +225,16 @@ class CupyBackend:
             parts = self._answers(m, n, k, self._keys_of_scores(given))
             rows, best = _stacked(xp, [(rows, best) for _, rows, best in parts], k)
             return handed_back(xp, scores, rows, op), handed_back(xp, scores, best, op)
+
+    def _prepared_or_nan(self, rows: Any, metric: str) -> Any:
+        """Prepared rows, NaN where one is not finite."""
+        xp = self._xp
+        prepared = xp.empty(rows.shape, dtype=np.float32)
+        for part in self._parts(len(rows), rows.shape[1] // 8 + LANES):
+            finite = xp.isfinite(rows[part]).all(axis=1)[:, None]
+            some = prepare_rows(xp, xp.where(finite, rows[part], np.float32(0.0)), metric)
+            prepared[part] = xp.where(finite, some, np.float32(np.nan))
+        return prepared
 
     def _keys(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 
 from ....errors import DeviceError
 
-__all__ = ["DriverDevice", "driver_version", "open_driver"]
+__all__ = ["DriverDevice", "driver_version", "open_driver", "require_device"]
 
 # CUdevice_attribute, CUfunction_attribute and flags, by the numbers that cuda.h gives them.
 _MULTIPROCESSORS, _L2_BYTES, _THREADS_PER_MULTIPROCESSOR = 16, 38, 39
@@ -33,11 +33,27 @@ def open_driver() -> Any:
     except OSError as error:
         raise DeviceError(f"[cuda] found no NVIDIA driver: {error}") from None
     _check(library, library.cuInit(0), "cuInit")
-    n = c_int()
-    _check(library, library.cuDeviceGetCount(byref(n)), "cuDeviceGetCount")
-    if n.value == 0:
+    if _device_count(library) == 0:
         raise DeviceError("[cuda] the driver finds no device")
     return library
+
+
+def _device_count(library: Any) -> int:
+    n = c_int()
+    _check(library, library.cuDeviceGetCount(byref(n)), "cuDeviceGetCount")
+    return n.value
+
+
+def require_device(ordinal: int, n_devices: int) -> None:
+    """Raise DeviceError where the driver does not find so many devices.
+
+    Examples
+    --------
+    >>> require_device(1, 2)
+    """
+    if ordinal >= n_devices:
+        there = "cuda:0 alone" if n_devices == 1 else f"cuda:0 to cuda:{n_devices - 1}"
+        raise DeviceError(f"[cuda] expected a device that the driver finds ({there}), got cuda:{ordinal}")
 
 
 def driver_version(library: Any) -> int:
@@ -69,6 +85,7 @@ class DriverDevice:
     """
 
     def __init__(self, library: Any, ordinal: int = 0) -> None:
+        require_device(ordinal, _device_count(library))
         self._library, self.ordinal = library, ordinal
         self._device, self._context = c_int(), c_void_p()
         self._functions: dict[str, c_void_p] = {}

@@ -19,7 +19,7 @@ from pathlib import Path
 from .... import config
 from ....errors import DeviceError
 
-__all__ = ["Nvrtc", "compiled", "find_nvrtc", "kernel_sources"]
+__all__ = ["Nvrtc", "compile_source", "compiled", "find_nvrtc", "kernel_sources"]
 
 _MAJORS = (13, 12)  # best first
 _OPTIONS = ("--std=c++17", "--fmad=false", "--device-as-default-execution-space")
@@ -157,14 +157,22 @@ def compiled(nvrtc: Nvrtc, architecture: int) -> list[bytes]:
                 f"[nvrtc] expected an architecture of {min(known)} or newer, got {architecture}"
             )
         target = f"compute_{max(older)}"
-    options = [*_OPTIONS, f"--gpu-architecture={target}", f"-I{folder}", f"-I{folder / 'include'}"]
     about = [*_OPTIONS, target, *map(str, nvrtc.version), _digest(folder)]
     sources = sorted(folder.glob("cuda/*.cu"))
     with ThreadPoolExecutor(max_workers=max(1, min(8, len(sources)))) as threads:
-        return list(threads.map(lambda source: _compiled(nvrtc, source, options, about), sources))
+        return list(threads.map(lambda source: _compiled(nvrtc, source, target, about), sources))
 
 
-def _compiled(nvrtc: Nvrtc, source: Path, options: list[str], about: list[str]) -> bytes:
+def compile_source(nvrtc: Nvrtc, source: Path, target: str) -> bytes:
+    """The code object of a file of `kernel_sources()` for a target such as sm_90."""
+    folder = kernel_sources()
+    options = [*_OPTIONS, f"--gpu-architecture={target}", f"-I{folder}", f"-I{folder / 'include'}"]
+    # By way of the include path, so that its own includes are found from where it lies.
+    text = f'#include "{source.relative_to(folder).as_posix()}"\n'
+    return nvrtc.compile(text, source.stem, options)
+
+
+def _compiled(nvrtc: Nvrtc, source: Path, target: str, about: list[str]) -> bytes:
     name = hashlib.sha256("\0".join([source.name, *about]).encode()).hexdigest()
     path = config.cache_folder() / "kernels" / name
     try:
@@ -173,8 +181,7 @@ def _compiled(nvrtc: Nvrtc, source: Path, options: list[str], about: list[str]) 
             return code[32:]
     except OSError:
         pass
-    # By way of the include path, so that its own includes are found from where it lies.
-    code = nvrtc.compile(f'#include "cuda/{source.name}"\n', source.stem, options)
+    code = compile_source(nvrtc, source, target)
     _write(path, hashlib.sha256(code).digest() + code)
     return code
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...._native import device_module, missing
 from ....errors import BackendUnavailableError, DeviceError
-from .driver import DriverDevice, driver_version, open_driver
+from .driver import DriverDevice, driver_version, open_driver, require_device
 from .nvrtc import compiled, find_nvrtc
 
 __all__ = ["Device", "Runtime", "open_built", "open_cuda", "open_emulated", "open_nvrtc"]
@@ -82,7 +82,8 @@ def open_cuda(ordinal: int = 0) -> Runtime:
         except (DeviceError, RuntimeError, ValueError, MemoryError) as error:
             why_not[way] = str(error)
     raise BackendUnavailableError(
-        "[backend] cuda: " + "; ".join(f"{way}: {reason}" for way, reason in why_not.items())
+        f"[backend] cuda{f':{ordinal}' if ordinal else ''}: "
+        + "; ".join(f"{way}: {reason}" for way, reason in why_not.items())
     )
 
 
@@ -91,6 +92,7 @@ def open_built(ordinal: int = 0) -> Runtime:
     module = _module("_cuda")
     if module.device_count() == 0:
         raise DeviceError(module.why_no_device())
+    require_device(ordinal, module.device_count())
     driver, built_with = module.versions()
     # A driver runs what was built with its own major version of CUDA or an older one.
     if driver // 1000 < built_with // 1000:
