@@ -14,7 +14,14 @@ __all__ = ["score"]
 
 
 @strict_floats()
-def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend | None = None) -> Any:
+def score(
+    queries: Any,
+    items: Any,
+    *,
+    out: Any = None,
+    in_order: bool = False,
+    backend: str | Backend | None = None,
+) -> Any:
     """Dot product of every query with every item.
 
     Parameters
@@ -26,6 +33,9 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
         Written in place and returned instead of a new array, which would cost the system's zeroing of its
         pages. In C order, writeable, no memory shared with the rows; of NumPy (a mapped file too), or of a
         library that shares memory with it.
+    in_order : bool
+        Add terms in the order of components, each product and each sum rounded to float32, so that every
+        backend gives the same bits, whichever other rows there are. Some processors take up to twice as long.
     backend : str or Backend, optional
         See `gpurec.backends.select`.
 
@@ -45,7 +55,8 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     -----
     Accumulates in float32 or wider: |result - exact| <= gamma_d * sum_i |q_i x_i| + d * 2**-149 with
     gamma_d = d * 2**-24 / (1 - d * 2**-24), as long as no partial sum leaves float32's range. Unlike the ops
-    that choose items, the last bits may differ between backends. Memory: the result and 1 MB a thread.
+    that choose items, the last bits may differ between backends unless `in_order`.
+    Memory: the result and 1 MB a thread.
 
     Source: Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
 
@@ -57,7 +68,8 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     x = as_matrix(items, "items", "score")
     q = as_matrix(queries, "queries", "score", n_columns=x.shape[1])
     result = as_out(out, (len(q), len(x)), "score", q, x)
-    select(backend).score(q, x, result)
+    chosen = select(backend)
+    (chosen.score_in_order if in_order else chosen.score)(q, x, result)
     return for_caller(queries, result)[0] if out is None else out
 
 
