@@ -16,10 +16,11 @@ namespace gpurec::bindings {
 void register_score(py::module_& m);   // score_bindings.cpp
 void register_search(py::module_& m);  // search_bindings.cpp
 void register_sgd(py::module_& m);     // sgd_bindings.cpp
+void register_spmm(py::module_& m);    // spmm_bindings.cpp
 void register_table(py::module_& m);   // table_bindings.cpp
-void register_tests(py::module_& m);   // test_bindings.cpp
-void register_tests_bf16(py::module_& m);  // test_bf16_bindings.cpp
-void register_tests_i8(py::module_& m);    // test_i8_bindings.cpp
+void register_tests(py::module_& m);   // tests/bound_bindings.cpp
+void register_tests_bf16(py::module_& m);  // tests/bf16_bindings.cpp
+void register_tests_i8(py::module_& m);    // tests/i8_bindings.cpp
 
 PYBIND11_MODULE(_cpu, m) {
   m.def("isas", [] {
@@ -39,6 +40,7 @@ PYBIND11_MODULE(_cpu, m) {
   register_search(m);
   register_score(m);
   register_sgd(m);
+  register_spmm(m);
   register_tests(m);
   register_tests_bf16(m);
   register_tests_i8(m);

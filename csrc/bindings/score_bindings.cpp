@@ -51,6 +51,16 @@ void score(const Array<float>& a, const Array<float>& b, const std::string& metr
   compute([&] { cpu::score(left, right, m, result, kernels, n_threads); });
 }
 
+void score_in_order(const Array<float>& a, const Array<float>& b, Array<float>& out, const std::string& isa,
+                    int n_threads) {
+  const MatrixView<const float> left = matrix(a, "rows of shape (n, d)");
+  const MatrixView<const float> right = matrix(b, "rows of shape (m, d)");
+  require(left.cols == right.cols, "rows of equal width");
+  const MatrixView<float> result = mutable_matrix(out, left.rows, right.rows, "out of shape (n, m)");
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  compute([&] { cpu::score_in_order(left, right, result, kernels, n_threads); });
+}
+
 Array<float> score_pairs(const Array<float>& a, const Array<float>& b, const std::string& metric,
                          const std::string& isa, int n_threads) {
   const MatrixView<const float> left = matrix(a, "rows of shape (n, d)");
@@ -71,6 +81,8 @@ void register_score(py::module_& m) {
   m.def("prepare_rows", &prepare_rows);
   m.def("score", &score, py::arg("a"), py::arg("b"), py::arg("metric"), py::arg("out").noconvert(), py::arg("isa"),
         py::arg("n_threads"));  // a converted out would be a copy that the caller never sees
+  m.def("score_in_order", &score_in_order, py::arg("a"), py::arg("b"), py::arg("out").noconvert(), py::arg("isa"),
+        py::arg("n_threads"));
   m.def("score_pairs", &score_pairs);
   m.def("top_k", &top_k);
 }

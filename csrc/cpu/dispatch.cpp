@@ -15,6 +15,7 @@
 #include "scan_i4/scan_i4.hpp"
 #include "scan_i8/scan_i8.hpp"
 #include "select/select.hpp"
+#include "weighted_rows/weighted_rows.hpp"
 
 namespace gpurec::cpu {
 namespace {
@@ -44,7 +45,9 @@ bool has_neon() { return true; }
 // An ISA is made of the float32 kernels of one, the int8 and 4-bit tiles of others with start values, scores and codes of
 // queries for them, and a bfloat16 tile or none.
 #define GPUREC_KERNELS(isa, f32, i8, i4, starts, codes, bf16)                                                             \
-  {#isa, has_##isa, scan_tile_f32_##f32, multiply_tile_f32_##f32, distance_tile_f32_##f32, scan_rows_f32_##f32,    \
+  {#isa, has_##isa, scan_tile_f32_##f32, multiply_tile_f32_##f32, multiply_in_order_f32_##f32,                     \
+   distance_tile_f32_##f32,                                                                                      \
+   weighted_rows_f32_##f32, scan_rows_f32_##f32,                                                                  \
    dot64_##f32, neg_squared_distance64_##f32, dot_scores_##f32, neg_squared_distance_scores_##f32,                 \
    widen_rows_##f32, append_dots_##f32, append_neg_squared_distances_##f32,                                         \
    unpack_panel_##f32, pack_panel_##f32, find_above_##f32, near_kth_largest_##f32, keep_above_##f32,               \

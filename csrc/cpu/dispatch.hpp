@@ -12,6 +12,7 @@
 #include "gpurec/scan_i8.hpp"
 #include "gpurec/select.hpp"
 #include "gpurec/views.hpp"
+#include "gpurec/weighted_rows.hpp"
 
 namespace gpurec::cpu {
 
@@ -20,7 +21,9 @@ struct Kernels {
   bool (*supported)();
   ScanTile scan_tile;
   MultiplyTile multiply_tile;
+  MultiplyTile multiply_in_order;
   DistanceTile distance_tile;
+  WeightedRows weighted_rows;
   ScanRows scan_rows;
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;

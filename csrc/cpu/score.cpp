@@ -42,9 +42,9 @@ void score_canonically(MatrixView<const float> a, MatrixView<const float> b, Can
 // while all queries of the task pass over them, the queries in the second, and scores go where they belong at once.
 class MatrixJob {
  public:
-  MatrixJob(MatrixView<const float> a, MatrixView<const float> b, bool distances, MatrixView<float> out,
-            const Kernels& kernels, int n_threads)
-      : a_(a), b_(b), out_(out), kernels_(kernels), distances_(distances) {
+  MatrixJob(MatrixView<const float> a, MatrixView<const float> b, bool distances, MultiplyTile multiply,
+            MatrixView<float> out, const Kernels& kernels, int n_threads)
+      : a_(a), b_(b), out_(out), kernels_(kernels), multiply_(multiply), distances_(distances) {
     // Scores that no cache can hold go past them, where the rows of the matrix begin alike within a cache line.
     constexpr std::int64_t kLine = 64 / sizeof(float);
     const std::int64_t offset = std::int64_t(reinterpret_cast<std::uintptr_t>(out.data) / sizeof(float)) % kLine;
@@ -125,7 +125,7 @@ class MatrixJob {
       kernels_.distance_tile(queries, n_queries, panels, b_.cols, query_squares_.data() + i, item_squares_.data() + first,
                              tile, close);
     } else {
-      kernels_.multiply_tile(queries, n_queries, panels, b_.cols, tile);
+      multiply_(queries, n_queries, panels, b_.cols, tile);
     }
     const std::uint64_t live = whole ? ~std::uint64_t(0) : (std::uint64_t(1) << n_items) - 1;
     for (int m = 0; m < n_queries; ++m) {
@@ -142,6 +142,7 @@ class MatrixJob {
   MatrixView<const float> a_, b_;
   MatrixView<float> out_;
   const Kernels& kernels_;
+  MultiplyTile multiply_;
   bool distances_;
   bool stream_;
   std::int64_t first_tile_items_;  // fewer than a tile's where the others are to begin at a cache line
@@ -184,7 +185,13 @@ void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, 
     score_canonically(a, b, kernels.canonical_sum(metric), out, n_threads);
     return;
   }
-  const MatrixJob job(a, b, distances, out, kernels, n_threads);
+  const MatrixJob job(a, b, distances, kernels.multiply_tile, out, kernels, n_threads);
+  parallel_for(n_threads, job.n_tasks(), [&](std::int64_t task) { job.run(task); });
+}
+
+void score_in_order(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> out, const Kernels& kernels,
+                    int n_threads) {
+  const MatrixJob job(a, b, false, kernels.multiply_in_order, out, kernels, n_threads);
   parallel_for(n_threads, job.n_tasks(), [&](std::int64_t task) { job.run(task); });
 }
 

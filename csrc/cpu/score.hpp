@@ -16,6 +16,11 @@ void prepare_rows(MatrixView<const float> rows, Metric metric, MatrixView<float>
 void score(MatrixView<const float> a, MatrixView<const float> b, Metric metric, MatrixView<float> out,
            const Kernels& kernels, int n_threads);
 
+// out(i, j) = a[i].b[j] in float32, terms in the order of components, each product and sum rounded from +0.0: equal bits
+// whatever the ISA and whichever other rows there are.
+void score_in_order(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> out, const Kernels& kernels,
+                    int n_threads);
+
 // out[i] = canonical score of a[i] and b[i], prepared rows.
 void score_pairs(MatrixView<const float> a, MatrixView<const float> b, Metric metric, float* out,
                  const Kernels& kernels, int n_threads);

@@ -25,6 +25,7 @@ from .ops import (
     sgd_epoch,
     similarity,
     similarity_top_k,
+    spmm,
     top_k,
 )
 from .types import IdMap, Matches, TopK
@@ -33,21 +34,29 @@ if TYPE_CHECKING:
     from .data import Interactions
     from .evaluation import compare
     from .evaluation.evaluate import evaluate
-    from .models import MF, Popularity, load_model
+    from .models import BSPM, EASE, GFCF, MF, P3alpha, Popularity, RP3beta, load_model
 
 __version__ = "0.1.0"
 
 # Loaded when first asked for: serving code that only searches does not pay for them.
 _LAZY = {
+    "BSPM": "models",
+    "EASE": "models",
+    "GFCF": "models",
     "Interactions": "data",
     "MF": "models",
+    "P3alpha": "models",
     "Popularity": "models",
+    "RP3beta": "models",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load_model": "models",
 }
 
 __all__ = [
+    "BSPM",
+    "EASE",
+    "GFCF",
     "MF",
     "ArtifactError",
     "BackendUnavailableError",
@@ -60,7 +69,9 @@ __all__ = [
     "Matches",
     "MissingExtraError",
     "NotFittedError",
+    "P3alpha",
     "Popularity",
+    "RP3beta",
     "SearchExplanation",
     "SgdRates",
     "TopK",
@@ -74,6 +85,7 @@ __all__ = [
     "sgd_epoch",
     "similarity",
     "similarity_top_k",
+    "spmm",
     "top_k",
     "use_backend",
 ]

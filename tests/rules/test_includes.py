@@ -25,6 +25,7 @@ ALLOWED = {
         OWN,
         HERE,
         r"<pybind11/[a-z_0-9]+\.h>",
+        r'"\.\./[a-z_]+\.hpp"',
         r'"(\.\./)+(cpu|simt)/([a-z_0-9]+/)*[a-z_0-9]+\.hpp"',
     ],
 }

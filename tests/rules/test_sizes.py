@@ -21,6 +21,7 @@ FULL_FOLDERS = {
     "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
     "python/gpurec": "one package for each layer",
     "python/gpurec/backends": "what backends share lies beside them",
+    "python/gpurec/ops": "one module for each op, and the forms that their arguments may have",
     "tests/conformance": "one file for each promise that every member keeps",
     "tests/gpu": "one file for each promise of kernels, their emulator and the host beside them",
     "tests/unit": "one file for each module under test",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import gpurec.models.recommender.vectors
 from gpurec import MF, Interactions, NotFittedError, Popularity, UnknownIdError
-from gpurec.models import recommending
 
 N_USERS = 23
 
@@ -70,7 +70,7 @@ def test_many_users_are_answered_as_few_are(model, kind, monkeypatch):
     want = [model.recommend_rows(rows, 5, **form) for form in forms]
     asked: list[int] = []
     vectors = model._user_vectors
-    monkeypatch.setattr(recommending, "_USERS_AT_ONCE", 2)
+    monkeypatch.setattr(gpurec.models.recommender.vectors, "_USERS_AT_ONCE", 2)
     monkeypatch.setattr("gpurec.index.blocks.BLOCK_BYTES", 10_000)
     monkeypatch.setattr(model, "_user_vectors", lambda rows: asked.append(len(rows)) or vectors(rows))
     for form, one in zip(forms, want):

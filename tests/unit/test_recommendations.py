@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpurec.models import Recommendations
-from gpurec.models.queries import as_pair, each_query, every_or_each_query, join_pairs
+from gpurec.models.recommender.queries import as_pair, each_query, every_or_each_query, join_pairs
 from gpurec.types import IdMap, TopK
 
 ITEMS = IdMap(["alien", "brazil", "casablanca", "dune"])

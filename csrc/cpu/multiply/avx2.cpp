@@ -16,13 +16,21 @@
 namespace gpurec::cpu {
 namespace {
 
+// What becomes of a product: added to its sum in one rounding or in two, or made a distance at the end.
+enum class Sum { fused, in_order, distance };
+
 struct Squares {
   const float* of_queries;
   const float* of_items;
   std::uint64_t* close;
 };
 
-template <int M, bool kDistances>
+template <Sum kSum>
+inline __m256 add_product(__m256 a, __m256 b, __m256 sum) {
+  return kSum == Sum::in_order ? _mm256_add_ps(sum, _mm256_mul_ps(a, b)) : _mm256_fmadd_ps(a, b, sum);
+}
+
+template <int M, Sum kSum>
 inline void one_panel(const float* const* queries, const float* panel, std::int64_t d, const Squares& squares,
                       TileOut out, int first) {
   __m256 sum[M][2];
@@ -35,8 +43,8 @@ inline void one_panel(const float* const* queries, const float* panel, std::int6
 #pragma GCC unroll 6
     for (int m = 0; m < M; ++m) {
       const __m256 q = _mm256_broadcast_ss(queries[m] + i);
-      sum[m][0] = _mm256_fmadd_ps(q, x0, sum[m][0]);
-      sum[m][1] = _mm256_fmadd_ps(q, x1, sum[m][1]);
+      sum[m][0] = add_product<kSum>(q, x0, sum[m][0]);
+      sum[m][1] = add_product<kSum>(q, x1, sum[m][1]);
     }
   }
 #pragma GCC unroll 6
@@ -45,7 +53,7 @@ inline void one_panel(const float* const* queries, const float* panel, std::int6
 #pragma GCC unroll 2
     for (int v = 0; v < 2; ++v) {
       __m256 score = sum[m][v];
-      if (kDistances) {
+      if (kSum == Sum::distance) {
         const __m256 both = _mm256_add_ps(_mm256_broadcast_ss(squares.of_queries + m),
                                           _mm256_loadu_ps(squares.of_items + first + 8 * v));
         score = _mm256_fmsub_ps(_mm256_set1_ps(2.0f), score, both);
@@ -63,24 +71,24 @@ inline void one_panel(const float* const* queries, const float* panel, std::int6
   }
 }
 
-template <int M, bool kDistances>
+template <int M, Sum kSum>
 void tile(const float* const* queries, const float* panels, std::int64_t d, const Squares& squares, TileOut out) {
-  for (int m = 0; kDistances && m < M; ++m) squares.close[m] = 0;
+  for (int m = 0; kSum == Sum::distance && m < M; ++m) squares.close[m] = 0;
   for (int first = 0; first < kTileItems; first += kPanelItems) {
-    one_panel<M, kDistances>(queries, panels + first * d, d, squares, out, first);
+    one_panel<M, kSum>(queries, panels + first * d, d, squares, out, first);
   }
 }
 
-template <bool kDistances>
+template <Sum kSum>
 void tile_of(const float* const* queries, int n_queries, const float* panels, std::int64_t d, const Squares& squares,
              TileOut out) {
   switch (n_queries) {
-    case 1: return tile<1, kDistances>(queries, panels, d, squares, out);
-    case 2: return tile<2, kDistances>(queries, panels, d, squares, out);
-    case 3: return tile<3, kDistances>(queries, panels, d, squares, out);
-    case 4: return tile<4, kDistances>(queries, panels, d, squares, out);
-    case 5: return tile<5, kDistances>(queries, panels, d, squares, out);
-    default: return tile<6, kDistances>(queries, panels, d, squares, out);
+    case 1: return tile<1, kSum>(queries, panels, d, squares, out);
+    case 2: return tile<2, kSum>(queries, panels, d, squares, out);
+    case 3: return tile<3, kSum>(queries, panels, d, squares, out);
+    case 4: return tile<4, kSum>(queries, panels, d, squares, out);
+    case 5: return tile<5, kSum>(queries, panels, d, squares, out);
+    default: return tile<6, kSum>(queries, panels, d, squares, out);
   }
 }
 
@@ -88,12 +96,17 @@ void tile_of(const float* const* queries, int n_queries, const float* panels, st
 
 void multiply_tile_f32_avx2(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                             TileOut out) {
-  tile_of<false>(queries, n_queries, panels, d, {}, out);
+  tile_of<Sum::fused>(queries, n_queries, panels, d, {}, out);
+}
+
+void multiply_in_order_f32_avx2(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
+                                TileOut out) {
+  tile_of<Sum::in_order>(queries, n_queries, panels, d, {}, out);
 }
 
 void distance_tile_f32_avx2(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                             const float* query_squares, const float* item_squares, TileOut out, std::uint64_t* close) {
-  tile_of<true>(queries, n_queries, panels, d, {query_squares, item_squares, close}, out);
+  tile_of<Sum::distance>(queries, n_queries, panels, d, {query_squares, item_squares, close}, out);
 }
 
 }  // namespace gpurec::cpu

@@ -17,13 +17,21 @@
 namespace gpurec::cpu {
 namespace {
 
+// What becomes of a product: added to its sum in one rounding or in two, or made a distance at the end.
+enum class Sum { fused, in_order, distance };
+
 struct Squares {
   const float* of_queries;
   const float* of_items;
   std::uint64_t* close;
 };
 
-template <int M, bool kDistances>
+template <Sum kSum>
+inline __m512 add_product(__m512 a, __m512 b, __m512 sum) {
+  return kSum == Sum::in_order ? _mm512_add_ps(sum, _mm512_mul_ps(a, b)) : _mm512_fmadd_ps(a, b, sum);
+}
+
+template <int M, Sum kSum>
 void tile(const float* const* queries, const float* panels, std::int64_t d, const Squares& squares, TileOut out) {
   __m512 sum[M][4];
   const float* q[M];
@@ -43,13 +51,13 @@ void tile(const float* const* queries, const float* panels, std::int64_t d, cons
 #pragma GCC unroll 6
     for (int m = 0; m < M; ++m) {
       const __m512 b = _mm512_set1_ps(q[m][i]);
-      sum[m][0] = _mm512_fmadd_ps(b, x0, sum[m][0]);
-      sum[m][1] = _mm512_fmadd_ps(b, x1, sum[m][1]);
-      sum[m][2] = _mm512_fmadd_ps(b, x2, sum[m][2]);
-      sum[m][3] = _mm512_fmadd_ps(b, x3, sum[m][3]);
+      sum[m][0] = add_product<kSum>(b, x0, sum[m][0]);
+      sum[m][1] = add_product<kSum>(b, x1, sum[m][1]);
+      sum[m][2] = add_product<kSum>(b, x2, sum[m][2]);
+      sum[m][3] = add_product<kSum>(b, x3, sum[m][3]);
     }
   }
-  if (kDistances) {
+  if (kSum == Sum::distance) {
     const __m512 two = _mm512_set1_ps(2.0f);
     const __m512 share = _mm512_set1_ps(-kCloseShare);
     const __m512 smallest = _mm512_set1_ps(-kSmallestTrustedDistance);
@@ -81,16 +89,16 @@ void tile(const float* const* queries, const float* panels, std::int64_t d, cons
   }
 }
 
-template <bool kDistances>
+template <Sum kSum>
 void tile_of(const float* const* queries, int n_queries, const float* panels, std::int64_t d, const Squares& squares,
              TileOut out) {
   switch (n_queries) {
-    case 1: return tile<1, kDistances>(queries, panels, d, squares, out);
-    case 2: return tile<2, kDistances>(queries, panels, d, squares, out);
-    case 3: return tile<3, kDistances>(queries, panels, d, squares, out);
-    case 4: return tile<4, kDistances>(queries, panels, d, squares, out);
-    case 5: return tile<5, kDistances>(queries, panels, d, squares, out);
-    default: return tile<6, kDistances>(queries, panels, d, squares, out);
+    case 1: return tile<1, kSum>(queries, panels, d, squares, out);
+    case 2: return tile<2, kSum>(queries, panels, d, squares, out);
+    case 3: return tile<3, kSum>(queries, panels, d, squares, out);
+    case 4: return tile<4, kSum>(queries, panels, d, squares, out);
+    case 5: return tile<5, kSum>(queries, panels, d, squares, out);
+    default: return tile<6, kSum>(queries, panels, d, squares, out);
   }
 }
 
@@ -98,13 +106,18 @@ void tile_of(const float* const* queries, int n_queries, const float* panels, st
 
 void multiply_tile_f32_avx512(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                               TileOut out) {
-  tile_of<false>(queries, n_queries, panels, d, {}, out);
+  tile_of<Sum::fused>(queries, n_queries, panels, d, {}, out);
+}
+
+void multiply_in_order_f32_avx512(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
+                                  TileOut out) {
+  tile_of<Sum::in_order>(queries, n_queries, panels, d, {}, out);
 }
 
 void distance_tile_f32_avx512(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                               const float* query_squares, const float* item_squares, TileOut out,
                               std::uint64_t* close) {
-  tile_of<true>(queries, n_queries, panels, d, {query_squares, item_squares, close}, out);
+  tile_of<Sum::distance>(queries, n_queries, panels, d, {query_squares, item_squares, close}, out);
 }
 
 }  // namespace gpurec::cpu

@@ -9,6 +9,8 @@ namespace gpurec::cpu {
 #define GPUREC_DECLARE_MULTIPLY(isa)                                                                              \
   void multiply_tile_f32_##isa(const float* const* queries, int n_queries, const float* panels, std::int64_t d,   \
                                TileOut out);                                                                      \
+  void multiply_in_order_f32_##isa(const float* const* queries, int n_queries, const float* panels,                 \
+                                   std::int64_t d, TileOut out);                                                  \
   void distance_tile_f32_##isa(const float* const* queries, int n_queries, const float* panels, std::int64_t d,   \
                                const float* query_squares, const float* item_squares, TileOut out,                \
                                std::uint64_t* close)

@@ -20,6 +20,11 @@ void multiply_tile_f32_serial(const float* const* queries, int n_queries, const 
   }
 }
 
+void multiply_in_order_f32_serial(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
+                                  TileOut out) {
+  multiply_tile_f32_serial(queries, n_queries, panels, d, out);  // which fuses nothing
+}
+
 void distance_tile_f32_serial(const float* const* queries, int n_queries, const float* panels, std::int64_t d,
                               const float* query_squares, const float* item_squares, TileOut out,
                               std::uint64_t* close) {

@@ -2,6 +2,7 @@
 // tells their layout), written where it belongs.
 //
 // multiply_tile: out[m][j] = sum_i queries[m][i] * item_j[i] in float32, terms added in the order of i.
+// multiply_in_order: the same with each product and each sum rounded, from +0.0: equal bits on every ISA.
 // distance_tile: the same sums made negative squared distances, out[m][j] = 2 sum - (query_squares[m] +
 // item_squares[j]), and bit j of close[m] wherever bounds.hpp, `trusted_distance`, says that too much cancelled. Squares
 // that must not be trusted are NaN; then every bit they take part in is set.

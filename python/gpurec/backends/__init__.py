@@ -21,6 +21,7 @@ from .base import (
     Filters,
     Index,
     RowSets,
+    SparseRows,
 )
 from .environment import strict_floats
 from .finite import first_invalid_row
@@ -38,6 +39,7 @@ __all__ = [
     "Index",
     "RowSets",
     "SearchReport",
+    "SparseRows",
     "available",
     "first_invalid_row",
     "get",

@@ -21,6 +21,7 @@ __all__ = [
     "Filters",
     "Index",
     "RowSets",
+    "SparseRows",
 ]
 
 METRICS = ("dot", "cosine", "pearson", "euclidean")
@@ -91,6 +92,30 @@ class Filters:
 
 
 NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A sparse matrix by rows, checked once.
+
+    Attributes
+    ----------
+    indptr : int64 array, shape (n_rows + 1,)
+    columns : int32 array, shape (n_entries,)
+        In 0..n_columns-1, ascending and distinct within a row.
+    values : float32 array, shape (n_entries,)
+        Finite.
+    n_columns : int
+    """
+
+    indptr: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+    n_columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.indptr) - 1, self.n_columns
 
 
 @dataclass(frozen=True)
@@ -167,6 +192,16 @@ class Backend(Protocol):
 
     def score(self, queries: np.ndarray, items: np.ndarray, out: np.ndarray) -> None:
         """Write all dot products into `out`, float32 (n_queries, n_items), within the stated tolerance."""
+        ...
+
+    def score_in_order(self, queries: np.ndarray, items: np.ndarray, out: np.ndarray) -> None:
+        """Write all dot products into `out`: float32, terms in the order of components, nothing fused."""
+        ...
+
+    def spmm(
+        self, matrix: SparseRows, dense: np.ndarray, add: np.ndarray | None, weight: float, out: np.ndarray
+    ) -> None:
+        """Write matrix @ dense + weight * add into `out`: float32, by ascending column, nothing fused."""
         ...
 
     def similarity(self, a: np.ndarray, b: np.ndarray, metric: str, out: np.ndarray) -> None:

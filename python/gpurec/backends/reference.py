@@ -17,7 +17,7 @@ from .base import Filters, RowSets
 from .environment import strict_floats
 from .finite import require_finite
 from .panels import items_of_panels
-from .reference_sgd import sgd_epoch
+from .reference_sums import InFixedOrder
 from .report import SearchReport
 
 __all__ = [
@@ -266,7 +266,7 @@ class ReferenceIndex:
         return np.ones(len(self.items), dtype=np.bool_) if self.active is None else self.active
 
 
-class ReferenceBackend:
+class ReferenceBackend(InFixedOrder):
     """Every op by scoring every item; slow, simple, and what the others are compared with.
 
     NumPy computes in whatever floating-point environment the process has set: under flush-to-zero this
@@ -274,7 +274,6 @@ class ReferenceBackend:
     """
 
     name = "reference"
-    sgd_epoch = staticmethod(sgd_epoch)
 
     @strict_floats()
     def prepare_rows(self, rows: np.ndarray, metric: str) -> np.ndarray:

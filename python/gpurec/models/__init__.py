@@ -1,9 +1,22 @@
 """Models: learn from interactions, recommend through the engine, save and load."""
 
-from .base import Recommender
+from .graph_filters import BSPM, GFCF
+from .item_weights import EASE, P3alpha, RP3beta
 from .mf import MF
 from .popularity import Popularity
-from .recommendations import Recommendations
+from .recommender import Recommendations, Recommender
 from .registry import MODELS, load_model
 
-__all__ = ["MF", "MODELS", "Popularity", "Recommendations", "Recommender", "load_model"]
+__all__ = [
+    "BSPM",
+    "EASE",
+    "GFCF",
+    "MF",
+    "MODELS",
+    "P3alpha",
+    "Popularity",
+    "RP3beta",
+    "Recommendations",
+    "Recommender",
+    "load_model",
+]

@@ -13,7 +13,7 @@ from ..artifacts import Artifact
 from ..errors import ArtifactError
 from ..ops.sgd import FactorTable, SgdRates, sgd_epoch
 from ..progress import Progress, reporter
-from .base import Callback, Recommender
+from .recommender import Callback, VectorModel
 
 if TYPE_CHECKING:
     from ..data import Interactions
@@ -24,7 +24,7 @@ __all__ = ["MF"]
 _FACTORS_PER_CALL = 1 << 26
 
 
-class MF(Recommender):
+class MF(VectorModel):
     """Predicts the rating of user u and item i as mu + b_u + b_i + p_u . q_i.
 
     Parameters
@@ -245,7 +245,7 @@ class MF(Recommender):
         return _Ratings(users[part.user_rows], items[part.item_rows], part.weights)
 
     def _rmse(self, part: _Ratings) -> float:
-        scores = np.clip(self._score_rows(part.user_rows, part.item_rows), *self.weight_range)
+        scores = np.clip(self._score_pairs(part.user_rows, part.item_rows), *self.weight_range)
         errors = scores.astype(np.float64) - part.weights
         return math.sqrt(np.mean(np.square(errors)))
 

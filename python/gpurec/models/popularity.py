@@ -9,7 +9,7 @@ import numpy as np
 from ..artifacts import Artifact
 from ..errors import ArtifactError
 from ..progress import Progress
-from .base import Callback, Recommender
+from .recommender import Callback, VectorModel
 
 if TYPE_CHECKING:
     from ..data import Interactions
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Popularity"]
 
 
-class Popularity(Recommender):
+class Popularity(VectorModel):
     """Recommends the items with the most users, or with the largest sum of weights.
 
     Parameters

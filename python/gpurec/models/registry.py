@@ -6,15 +6,18 @@ import os
 
 from ..artifacts import read_artifact
 from ..errors import ArtifactError
-from .base import Recommender
-from .fitted import KIND
+from .graph_filters import BSPM, GFCF
+from .item_weights import EASE, P3alpha, RP3beta
 from .mf import MF
 from .popularity import Popularity
+from .recommender import KIND, Recommender
 
 __all__ = ["MODELS", "load_model"]
 
 # A saved model names one of these; nothing is ever imported because a file says so.
-MODELS: dict[str, type[Recommender]] = {model.name: model for model in (Popularity, MF)}
+MODELS: dict[str, type[Recommender]] = {
+    model.name: model for model in (Popularity, MF, P3alpha, RP3beta, GFCF, BSPM, EASE)
+}
 
 
 def load_model(path: str | os.PathLike[str], *, mmap: bool = False) -> Recommender:

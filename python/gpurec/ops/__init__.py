@@ -6,6 +6,7 @@ from .score_top_k import score_top_k
 from .sgd import FactorTable, SgdRates, sgd_epoch
 from .similarity import similarity
 from .similarity_top_k import similarity_top_k
+from .spmm import spmm
 from .top_k import top_k
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "sgd_epoch",
     "similarity",
     "similarity_top_k",
+    "spmm",
     "top_k",
 ]

@@ -16,7 +16,14 @@ __all__ = ["score"]
 
 
 @strict_floats()
-def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend | None = None) -> Any:
+def score(
+    queries: Any,
+    items: Any,
+    *,
+    out: Any = None,
+    in_order: bool = False,
+    backend: str | Backend | None = None,
+) -> Any:
     """Dot product of every query with every item.
 
     Parameters
@@ -28,6 +35,9 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
         Written in place and returned instead of a new array, which would cost the system's zeroing of its
         pages. In C order, writeable, no memory shared with the rows; of NumPy (a mapped file too), of a
         library that shares memory with it, or on the device where the rows are.
+    in_order : bool
+        Add terms in the order of components, each product and each sum rounded to float32, so that every
+        backend gives the same bits, whichever other rows there are. Some processors take up to twice as long.
     backend : str or Backend, optional
         See `gpurec.backends.select`.
 
@@ -42,13 +52,14 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
         If shapes do not fit, a value is not finite, or `out` cannot be written in place.
     TypeError
         If a dtype is not one of numbers, `out` is not float32, only some of the arrays lie on a device, or
-        the backend takes none there.
+        the backend takes none there (none does with `in_order`).
 
     Notes
     -----
     Accumulates in float32 or wider: |result - exact| <= gamma_d * sum_i |q_i x_i| + d * 2**-149 with
     gamma_d = d * 2**-24 / (1 - d * 2**-24), as long as no partial sum leaves float32's range. Unlike the ops
-    that choose items, the last bits may differ between backends. Memory: the result and 1 MB a thread.
+    that choose items, the last bits may differ between backends unless `in_order`.
+    Memory: the result and 1 MB a thread.
 
     On a device nothing is waited for, and so nothing raised: a row with NaN or infinity has NaN as each of
     its scores.
@@ -61,11 +72,14 @@ def score(queries: Any, items: Any, *, out: Any = None, backend: str | Backend |
     [[11.0, 2.0]]
     """
     if is_on_device(queries) or is_on_device(items) or is_on_device(out):
+        if in_order:
+            raise TypeError("[score] expected host arrays with in_order, got arrays on a device; copy them")
         return similarity_on_device(queries, items, "dot", out, backend, "score", ("queries", "items"))
     x = as_matrix(items, "items", "score")
     q = as_matrix(queries, "queries", "score", n_columns=x.shape[1])
     result = as_out(out, (len(q), len(x)), "score", q, x)
-    select(backend).score(q, x, result)
+    chosen = select(backend)
+    (chosen.score_in_order if in_order else chosen.score)(q, x, result)
     return for_caller(queries, result)[0] if out is None else out
 
 

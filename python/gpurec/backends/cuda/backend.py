@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..._native import cpu as native
 from ...device_arrays import DeviceArray, empty_like
 from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, Pruning, RowSets
 from ..finite import require_finite
+from ..on_host import OnHost
 from ..panels import items_of_panels
-from ..reference_sgd import sgd_epoch
 from ..report import SearchReport
 from . import matrices
 from .device_search import DeviceSearch, device_top_k
@@ -30,7 +29,7 @@ __all__ = ["CudaBackend", "CudaIndex", "EmulatedCudaBackend"]
 ORIGINALS = ("device", "host")
 
 
-class CudaBackend:
+class CudaBackend(OnHost):
     """Certified scans by CUDA kernels.
 
     Parameters
@@ -85,10 +84,6 @@ class CudaBackend:
 
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         return matrices.top_k(self.launcher, self.workspaces, self.limits, scores, k)
-
-    def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
-        # Each step reads what the step before wrote: work for one thread of the host.
-        return (sgd_epoch if native is None else native.sgd_epoch)(*arrays, **rates)
 
     def build_index(
         self,

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..._native import cpu as native
 from ...device_arrays import DeviceArray, empty_like
 from ...errors import BackendUnavailableError, DeviceError, import_extra
 from ..base import DeviceFilters, Filters, Pruning, RowSets
 from ..environment import strict_floats
 from ..finite import require_finite
+from ..on_host import OnHost
 from ..panels import items_of_panels
-from ..reference_sgd import sgd_epoch
 from ..report import SearchReport
 from .device import as_host_filters, handed_back, in_namespace, on_stream, require_finite_queries
 from .functions import LANES, Permits, answer_of, best_keys, keys_of, prepare_rows, scores_of
@@ -23,7 +22,7 @@ from .index import CupyIndex, to_host
 __all__ = ["CupyBackend"]
 
 
-class CupyBackend:
+class CupyBackend(OnHost):
     """Every op by CuPy's operations, bit for bit as the reference.
 
     Parameters
@@ -86,10 +85,6 @@ class CupyBackend:
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         m, n = scores.shape
         return self._collect(m, n, k, self._keys_of_scores(scores))
-
-    def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
-        # Each step reads what the step before wrote: work for one thread of the host.
-        return (sgd_epoch if native is None else native.sgd_epoch)(*arrays, **rates)
 
     @strict_floats()
     def build_index(

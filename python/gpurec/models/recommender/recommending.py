@@ -1,4 +1,4 @@
-"""How a model that scores by dot products finds the best items of its users."""
+"""How a model's users are asked about: in external ids, block by block, the unknown ones apart."""
 
 from __future__ import annotations
 
@@ -9,33 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import strict_floats
-from ..errors import UnknownIdError
-from ..id_stores import id_at, plain_ids
-from ..index import ItemIndex
-from ..index.blocks import as_batch, queries_at_once, query_bytes
-from ..ops.arguments import check_result_size
-from ..types import TopK
+from ...backends import strict_floats
+from ...errors import UnknownIdError
+from ...id_stores import id_at, plain_ids
+from ...index import ItemIndex
+from ...index.blocks import as_batch, queries_at_once
+from ...types import TopK
 from .fitted import FittedModel
 from .queries import (
     RowFilter,
-    Slices,
-    as_pair,
     checked_k,
     checked_rows,
     each_query,
     every_or_each_query,
-    join_pairs,
-    pair_of_queries,
     take_ids,
     take_queries,
 )
 from .recommendations import Recommendations
 
 __all__ = ["RecommendingModel"]
-
-# More users than this are answered block by block, so that not all their vectors and seen items are gathered.
-_USERS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -56,19 +48,19 @@ class _Request:
 
 
 class RecommendingModel(FittedModel):
-    """The recommending half of `Recommender`, by the vectors of users and items."""
+    """The recommending half of `Recommender`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._indexes: dict[str, ItemIndex] = {}
 
     @abstractmethod
-    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
-        """Vectors of users, float32 (n, d); row -1 is a user of whom nothing is known."""
+    def _search(self, user_rows: np.ndarray, k: int, exclude_seen: bool, filters: dict[str, Any]) -> TopK:
+        """The best k items of users; `exclude`, `allow` and `deny` in the forms of `score_top_k`."""
 
     @abstractmethod
-    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
-        """Vectors of items, float32 (n, d); row -1 is an item of which nothing is known."""
+    def _query_bytes(self, k: int) -> int:
+        """Memory, in bytes, that a user's answer takes while it is made."""
 
     def _popularity(self) -> np.ndarray:
         """How popular each item is, float32 (n_items,): the number of its users."""
@@ -162,8 +154,7 @@ class RecommendingModel(FittedModel):
         request = self._request(users, exclude, allow, deny, unknown)
         k, size = self._places(k), as_batch(batch, "recommend_all")
         if size is None:
-            index = self._item_index()
-            size = queries_at_once(query_bytes(k, index.d, index.n_items, with_ids=True))
+            size = queries_at_once(self._query_bytes(k))
         return self._blocks(request, k, exclude_seen, unknown, size, progress)
 
     def _blocks(
@@ -261,32 +252,9 @@ class RecommendingModel(FittedModel):
         ValueError
             If a row lies outside the maps, or as `score_top_k`.
         """
-        training = self.training
-        user_rows = checked_rows(user_rows, training.n_users)
-        n = len(user_rows)
-        given = None if exclude is None or not exclude_seen else as_pair(exclude, n)
-
-        def left_out(users: slice) -> tuple[np.ndarray, np.ndarray]:
-            seen = training.seen(user_rows[users])
-            return seen if given is None else join_pairs(seen, pair_of_queries(given, users))
-
-        index = self._item_index()
-        everyone = slice(0, n)
-        if n <= _USERS_AT_ONCE:
-            exclude = left_out(everyone) if exclude_seen else exclude
-            return index.search(self._user_vectors(user_rows), k, exclude=exclude, allow=allow, deny=deny)
-        check_result_size(n, k, "recommend_rows")
-        rows, scores = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
-        blocks = index.search_all(
-            Slices(n, lambda users: self._user_vectors(user_rows[users])),
-            k,
-            exclude=Slices(n, left_out) if exclude_seen else exclude,
-            allow=allow,
-            deny=deny,
-        )
-        for first, found in blocks:
-            rows[first : first + len(found)], scores[first : first + len(found)] = found
-        return TopK(rows, scores, index.version)
+        user_rows = checked_rows(user_rows, self.training.n_users)
+        filters = {"exclude": exclude, "allow": allow, "deny": deny}
+        return self._search(user_rows, k, exclude_seen, filters)
 
     def popular_rows(self, k: int = 10) -> np.ndarray:
         """Rows of the k most popular items, best first; fewer if there are fewer (int64)."""
@@ -296,9 +264,6 @@ class RecommendingModel(FittedModel):
     def _most_popular(self, n_queries: int, k: int, **filters: RowFilter) -> TopK:
         index = self._index("popular", lambda: self._popularity()[:, np.newaxis])
         return index.search(np.ones((n_queries, 1), dtype=np.float32), k, **filters)
-
-    def _item_index(self) -> ItemIndex:
-        return self._index("items", lambda: self._item_vectors(np.arange(self.training.n_items)))
 
     def _index(self, name: str, vectors: Callable[[], np.ndarray], metric: str = "dot") -> ItemIndex:
         if name not in self._indexes:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..artifacts import Artifact, ids_from_tensors, ids_to_tensors
-from ..errors import ArtifactError
-from ..types import IdMap
+from ...artifacts import Artifact, ids_from_tensors, ids_to_tensors
+from ...errors import ArtifactError
+from ...types import IdMap
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from ..data import Interactions
+    from ...data import Interactions
 
 __all__ = ["TrainingPart"]
 

@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "../cpu/dispatch.hpp"
-#include "../cpu/table/aligned.hpp"
-#include "arrays.hpp"
-#include "compute.hpp"
+#include "../../cpu/dispatch.hpp"
+#include "../../cpu/table/aligned.hpp"
+#include "../arrays.hpp"
+#include "../compute.hpp"
+#include "../seconds.hpp"
 #include "gpurec/bounds.hpp"
 #include "gpurec/codes.hpp"
-#include "seconds.hpp"
 
 namespace gpurec::bindings {
 namespace {

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "../cpu/dispatch.hpp"
-#include "../cpu/fpenv.hpp"
-#include "arrays.hpp"
+#include "../../cpu/dispatch.hpp"
+#include "../../cpu/fpenv.hpp"
+#include "../arrays.hpp"
 #include "gpurec/bounds.hpp"
 #include "gpurec/codes.hpp"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import IdMap
+from ...types import IdMap
 
 __all__ = [
     "RowFilter",

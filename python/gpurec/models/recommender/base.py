@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..backends import strict_floats
-from ..errors import UnknownIdError
-from ..id_stores import id_at, plain_ids
-from ..ops import score_pairs
-from ..progress import Progress
+from ...backends import strict_floats
+from ...errors import UnknownIdError
+from ...id_stores import id_at, plain_ids
+from ...progress import Progress
 from .queries import checked_k, take_ids
 from .recommendations import Recommendations
 from .recommending import RecommendingModel
@@ -21,21 +20,18 @@ from .training import TrainingPart
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ..data import Interactions
+    from ...data import Interactions
 
 __all__ = ["Callback", "Recommender"]
 
 Callback = Callable[[int, "Recommender", dict[str, Any]], "bool | None"]
 
-# Pairs are scored in pieces of this many, to bound the memory of their gathered vectors.
-_PAIRS_AT_ONCE = 1 << 17
-
 
 class Recommender(RecommendingModel):
-    """A model that scores a user and an item by the dot product of two vectors, biases being coordinates.
+    """What every model can do.
 
-    A subclass says how it learns (`_learn`), what the vectors are (`_user_vectors`, `_item_vectors`) and
-    what is to be saved (`_state`, `_restore`); everything else is here.
+    A subclass says how it learns (`_learn`), how it scores (`_search`, `_score_pairs`, `_query_bytes`: see
+    `VectorModel` and `ScoreRowModel`) and what is to be saved (`_state`, `_restore`).
 
     Attributes
     ----------
@@ -71,6 +67,10 @@ class Recommender(RecommendingModel):
         progress: Progress,
     ) -> None:
         """Learn from the interactions; `self.training` is already in place."""
+
+    @abstractmethod
+    def _score_pairs(self, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
+        """Score of each user with the item beside it, float32 (n,); of row -1 nothing is known."""
 
     def _factors(self, side: str) -> np.ndarray:
         """Factors of the "user" or "item" side, float32 (n, n_factors), by which rows are similar."""
@@ -163,17 +163,7 @@ class Recommender(RecommendingModel):
                     f"[predict] expected {side}s with training interactions, got "
                     f"{id_at(ids, np.argmin(rows[side]))!r}; do: unknown='baseline'"
                 )
-        return self._score_rows(rows["user"], rows["item"])
-
-    @strict_floats()
-    def _score_rows(self, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
-        scores = np.empty(len(user_rows), dtype=np.float32)
-        for start in range(0, len(scores), _PAIRS_AT_ONCE):
-            piece = slice(start, start + _PAIRS_AT_ONCE)
-            scores[piece] = score_pairs(
-                self._user_vectors(user_rows[piece]), self._item_vectors(item_rows[piece])
-            )
-        return scores
+        return self._score_pairs(rows["user"], rows["item"])
 
     # Similar ones.
 

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "../cpu/dispatch.hpp"
-#include "arrays.hpp"
-#include "compute.hpp"
+#include "../../cpu/dispatch.hpp"
+#include "../arrays.hpp"
+#include "../compute.hpp"
+#include "../seconds.hpp"
 #include "gpurec/codes.hpp"
-#include "seconds.hpp"
 
 namespace gpurec::bindings {
 namespace {

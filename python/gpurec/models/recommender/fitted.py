@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..artifacts import Artifact, read_artifact, write_artifact
-from ..errors import ArtifactError, NotFittedError
-from ..types import IdMap
+from ...artifacts import Artifact, read_artifact, write_artifact
+from ...errors import ArtifactError, NotFittedError
+from ...types import IdMap
 from .training import TrainingPart
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tables import Tabular, ranks
-from ..types import IdMap, TopK
+from ...tables import Tabular, ranks
+from ...types import IdMap, TopK
 
 __all__ = ["Recommendations"]
 

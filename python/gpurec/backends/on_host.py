@@ -1,0 +1,41 @@
+"""Ops that a device backend leaves to the host: the native module's, or NumPy's where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._native import cpu as native
+from ..config import n_threads
+from .base import SparseRows
+from .environment import strict_floats
+from .reference_sgd import sgd_epoch
+from .reference_sums import score_in_order, spmm
+
+__all__ = ["OnHost"]
+
+
+class OnHost:
+    """Part of a backend: what has no kernel for its device."""
+
+    def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
+        # Each step reads what the step before wrote: work for one thread of the host.
+        return (sgd_epoch if native is None else native.sgd_epoch)(*arrays, **rates)
+
+    @strict_floats()
+    def score_in_order(self, queries: np.ndarray, items: np.ndarray, out: np.ndarray) -> None:
+        if native is None:
+            score_in_order(queries, items, out)
+        else:
+            native.score_in_order(queries, items, out, "", n_threads())
+
+    @strict_floats()
+    def spmm(
+        self, matrix: SparseRows, dense: np.ndarray, add: np.ndarray | None, weight: float, out: np.ndarray
+    ) -> None:
+        if native is None:
+            spmm(matrix, dense, add, weight, out)
+        else:
+            parts = matrix.indptr, matrix.columns, matrix.values
+            native.spmm(*parts, dense, add, weight, out, "", n_threads())

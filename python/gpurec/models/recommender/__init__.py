@@ -1,0 +1,9 @@
+"""The interface of every model, and what models of one way to score share."""
+
+from .base import Callback, Recommender
+from .fitted import KIND
+from .recommendations import Recommendations
+from .score_rows import ScoreRowModel
+from .vectors import VectorModel
+
+__all__ = ["KIND", "Callback", "Recommendations", "Recommender", "ScoreRowModel", "VectorModel"]
