@@ -83,7 +83,10 @@ void Candidates::begin_to_follow() {
     positions[n_waiting++] = positions[i];
   }
   list_.set_size(n_waiting);
-  if (std::int64_t(exact_.size()) < k_) return;
+  if (std::int64_t(exact_.size()) < k_) {  // scores that are not finite: the list must have room all the same
+    score_all();
+    return;
+  }
   stats_.ties_at_threshold += keep_best(exact_, k_, *kernels_);
   is_followed_ = true;
   prove(score_of_key(exact_.back()));
