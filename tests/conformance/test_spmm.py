@@ -12,7 +12,7 @@ from .cases import SEED
 from .members import ISAS, MEMBERS, assert_same_bits, chunks, member_backend
 
 # Around vectors, what registers hold, and strips that are copied.
-WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100, 127, 128, 129, 144, 257)
+WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100, 127, 128, 129, 144, 257, 1100)
 
 
 def sparse_case(number: int):
@@ -76,10 +76,15 @@ def test_neither_threads_nor_strips_show(isa, n_threads):
     matrix = scipy.sparse.random_array((3000, 9000), density=0.002, rng=rng, dtype=np.float32, format="csr")
     dense = rng.standard_normal((9000, 100), np.float32)
     backend = gpurec.backends.cpu.CpuBackend(isa=isa, n_threads=n_threads)
-    together = gpurec.spmm(matrix, dense, backend=backend)
-    alone = [gpurec.spmm(matrix[:7], np.ascontiguousarray(dense[:, j : j + 1])) for j in range(100)]
+    add = rng.standard_normal((3000, 100), np.float32)
+    together = gpurec.spmm(matrix, dense, add=add, weight=0.3, backend=backend)
+    columns = [np.ascontiguousarray(dense[:, j : j + 1]) for j in range(100)]
+    alone = [
+        gpurec.spmm(matrix[:7], column, add=add[:7, j : j + 1], weight=0.3)
+        for j, column in enumerate(columns)
+    ]
     assert_same_bits(together[:7], np.hstack(alone), isa)
-    assert np.abs(together - matrix @ dense).max() < 1e-5
+    assert np.abs(together - (matrix @ dense + np.float32(0.3) * add)).max() < 1e-5
 
 
 @pytest.mark.parametrize("member", MEMBERS)
