@@ -15,6 +15,7 @@
 #include "../cpu/table/item_table.hpp"
 #include "arrays.hpp"
 #include "compute.hpp"
+#include "filter_arrays.hpp"
 #include "gpurec/order.hpp"
 
 namespace gpurec::bindings {
@@ -75,31 +76,6 @@ py::dict report_of(const SearchReport& report) {
   out["sample_every"] = report.sample_every;
   return out;
 }
-
-// Filters of a search over n_items rows as views; the arrays live as long as this object.
-class FilterArrays {
- public:
-  FilterArrays(const std::optional<Array<std::uint8_t>>& mask, const std::optional<py::tuple>& allow,
-               const std::vector<py::tuple>& deny, const std::optional<py::tuple>& hint, std::int64_t n_queries,
-               std::int64_t n_items) {
-    if (mask) {
-      require(mask->ndim() == 1 && mask->size() == n_items, "a mask of shape (n_items,)");
-      view.mask = mask->data();
-    }
-    const auto sets = [&](const py::tuple& parts) -> const RowSetsView& {
-      kept_.push_back(std::make_unique<RowSetsArrays>(parts, n_queries, n_items));
-      return kept_.back()->view();
-    };
-    if (allow) view.allow = &sets(*allow);
-    for (const py::tuple& parts : deny) view.deny.push_back(sets(parts));
-    if (hint) view.hint = &sets(*hint);
-  }
-
-  FiltersView view;
-
- private:
-  std::vector<std::unique_ptr<RowSetsArrays>> kept_;
-};
 
 // The arrays of an answer, filled by `searched(out)`, which says whether it could.
 struct Answer {

@@ -19,6 +19,7 @@ from .index import ItemIndex, SearchExplanation
 from .ops import (
     FactorTable,
     SgdRates,
+    gram_top_k,
     score,
     score_pairs,
     score_top_k,
@@ -78,6 +79,7 @@ __all__ = [
     "UnknownIdError",
     "compare",
     "evaluate",
+    "gram_top_k",
     "load_model",
     "score",
     "score_pairs",

@@ -50,6 +50,7 @@ def test_device_memory_is_never_copied(array, device):
         "score_pairs": lambda: gpurec.score_pairs(ITEMS, array),
         "similarity": lambda: gpurec.similarity(array),
         "similarity_top_k": lambda: gpurec.similarity_top_k(array, 1),
+        "gram_top_k": lambda: gpurec.gram_top_k(array, 1),
         "top_k": lambda: gpurec.top_k(array, 1),
         "score_top_k": lambda: gpurec.score_top_k(ITEMS, array, 1),
         "ItemIndex": lambda: ItemIndex(array),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import gpurec
 from gpurec import Interactions, ItemIndex
@@ -49,7 +50,14 @@ def factors() -> gpurec.MF:
     return gpurec.MF(n_factors=2, random_state=0).fit(ratings)
 
 
-SEARCH = gpurec.score_top_k
+def tampered(**parts: np.ndarray) -> scipy.sparse.csr_matrix:
+    matrix = scipy.sparse.csr_matrix(np.float32([[1, 2, 0], [0, 3, 0]]))
+    for name, array in parts.items():
+        setattr(matrix, name, array)
+    return matrix
+
+
+SEARCH, GRAM, SPARSE = gpurec.score_top_k, gpurec.gram_top_k, scipy.sparse.csr_matrix(ITEMS)
 CASES: list[tuple[str, Callable[[], object]]] = [
     ("items of three dimensions", lambda: SEARCH(QUERIES, ITEMS.reshape(2, 2, 3), 1)),
     ("queries of another width", lambda: SEARCH(np.ones((2, 5)), ITEMS, 1)),
@@ -87,6 +95,16 @@ CASES: list[tuple[str, Callable[[], object]]] = [
     ("out in Fortran order", lambda: gpurec.score(QUERIES, ITEMS, out=np.empty((4, 2), np.float32).T)),
     ("out that is one of the inputs", lambda: gpurec.similarity(ITEMS[:3], out=ITEMS[:3])),
     ("a row outside the table", lambda: gpurec.similarity_top_k(ITEMS, 1, rows=[2, 4])),
+    ("a row of a sparse matrix outside", lambda: GRAM(SPARSE, 1, rows=[2, 4])),
+    ("a sparse matrix with NaN", lambda: GRAM(with_nan(2), 1)),
+    ("an unknown metric of sparse rows", lambda: GRAM(SPARSE, 1, metric="euclidean")),
+    ("an unknown weighting", lambda: GRAM(SPARSE, 1, weighting="idf")),
+    ("a negative value to be weighted", lambda: GRAM(-ITEMS, 1, weighting="bm25")),
+    ("a number that the metric has not", lambda: GRAM(SPARSE, 1, alpha=0.3)),
+    ("alpha beyond 1", lambda: GRAM(SPARSE, 1, metric="asymmetric_cosine", alpha=2)),
+    ("a negative shrinkage", lambda: GRAM(SPARSE, 1, shrinkage=-1)),
+    ("indices outside the matrix", lambda: GRAM(tampered(indices=np.array([0, 7, 1])), 1)),
+    ("an indptr beyond the indices", lambda: GRAM(tampered(indptr=np.array([0, 2, 9])), 1)),
     ("ids that stand twice", lambda: ItemIndex(ITEMS, ids=["a", "b", "a", "c"])),
     ("too few ids", lambda: ItemIndex(ITEMS, ids=["a", "b"])),
     ("a row of an index outside", lambda: ItemIndex(ITEMS).get([4])),

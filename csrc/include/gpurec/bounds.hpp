@@ -390,6 +390,35 @@ class MatrixUnitBound : public QueryBound {
   double cut_ = 0.0;
 };
 
+// Sums of integer codes of sparse rows (op `gram_top_k`). With y = units * (x / divisor) of the two rows, |y| <= N, q and p
+// their codes, r = q - y and s = p - z what rounding changed,
+//   |sum of q_c p_c - y.z| <= |r||z| + |q||s|,   |z| <= N,   |q| <= N + |r|.
+// docs/design/0014-gram-top-k.md derives the constants.
+constexpr double kCodeLength = 32000.0;  // N; a code fits 16 bits with its sign, and sums of products fit 32
+constexpr double kMostCodeError = 512.0;
+
+// |r| from a float64 sum of n squares, rounded up. y itself errs by 2^-51 N, whatever n: far below the last term.
+GPUREC_HD inline float code_error(double squares, std::int64_t n) {
+  if (GPUREC_PLANTED(gram_code_error_dropped)) return 0.0f;
+  return round_up32(std::sqrt(squares) * (1.0 + (double(n) + 8) * kHalfUlp64) + 0x1p-20);
+}
+
+// Whether sums of codes can tell scores apart: no score overflows float32 or is so small that its spacing there, which
+// is 2^-149, is more than a unit's square. `left` and `right` are the longest rows, whose lengths become N.
+GPUREC_HD inline bool code_sums_tell(double left, double right, double left_error, double right_error) {
+  const double largest = left * right;
+  return largest < 0x1p127 && largest > 0x1p-100 && left_error < kMostCodeError && right_error < kMostCodeError;
+}
+
+// Of two pairs of one row of n entries, one whose sum of codes is lower by more than this has the lower score, rounded to
+// float32 too. `error` is the row's own |r|, `others` the largest |s|. The canonical sum errs by (n + 4) 2^-53 of N^2 and
+// two scores that round to one float32 lie within 2^-23 of N^2, less than 130 units.
+GPUREC_HD inline double code_sum_window(double error, double others, std::int64_t n) {
+  const double length = kCodeLength + kMostCodeError;
+  const double rounding = GPUREC_PLANTED(gram_window_without_ties) ? 0.0 : 130.0 + 4.0 * double(n + 4) * kHalfUlp64 * length * length;
+  return 2.0 * length * (error + others) + rounding;
+}
+
 // Whole matrices of negative squared distances (op `similarity`) promise a relative error. With S = |q|^2 + |x|^2, each
 // square rounded once and their sum once more, and p the float32 dot, the value 2 p - S, rounded once, errs by at most
 // (gamma_d + 2.1 * 2^-24) S + d 2^-148 and one rounding of its own. Where it is at least kCloseShare * S that is, with g =

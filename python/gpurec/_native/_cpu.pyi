@@ -33,6 +33,31 @@ class ItemTable:
     def items_of(self, rows: npt.NDArray[np.uint32]) -> tuple[Floats, npt.NDArray[np.bool_]]: ...
     def arrays(self) -> dict[str, np.ndarray]: ...
 
+class GramRows:
+    def __init__(
+        self, indptr: Rows, columns: npt.NDArray[np.int32], values: Floats, n_columns: int
+    ) -> None: ...
+    def top_k(
+        self,
+        form: str,
+        left: npt.NDArray[np.float64] | None,
+        right: npt.NDArray[np.float64] | None,
+        alpha: float,
+        beta: float,
+        shrinkage: float,
+        min_overlap: int,
+        asked: Rows,
+        k: int,
+        include_self: bool,
+        mask: npt.NDArray[np.uint8] | None,
+        allow: RowSetsParts | None,
+        deny: Sequence[RowSetsParts],
+        codes: str,
+        tile_rows: int,
+        isa: str,
+        n_threads: int,
+    ) -> tuple[Rows, Floats, dict[str, int]]: ...
+
 def isas() -> list[tuple[str, bool]]: ...
 def chosen_isa(isa: str) -> str: ...
 def has_bf16(isa: str) -> bool: ...

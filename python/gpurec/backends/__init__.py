@@ -25,7 +25,9 @@ from .base import (
 )
 from .environment import strict_floats
 from .finite import first_invalid_row
+from .gram_score import GramScore
 from .report import SearchReport
+from .row_weights import bm25, centre_columns, centre_rows, power, squared_norms, tf_idf
 
 __all__ = [
     "METRICS",
@@ -36,16 +38,23 @@ __all__ = [
     "DeviceBackend",
     "DeviceFilters",
     "Filters",
+    "GramScore",
     "Index",
     "RowSets",
     "SearchReport",
     "SparseRows",
     "available",
+    "bm25",
+    "centre_columns",
+    "centre_rows",
     "first_invalid_row",
     "get",
+    "power",
     "reasons_on_device",
     "select",
+    "squared_norms",
     "strict_floats",
+    "tf_idf",
     "use_backend",
 ]
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..device_arrays import DeviceArray
+from .gram_score import GramScore
 from .report import SearchReport
 
 __all__ = [
@@ -116,6 +117,30 @@ class SparseRows:
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.indptr) - 1, self.n_columns
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the matrix."""
+        return len(self.indptr) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Entries of each row, int64."""
+        return np.diff(self.indptr)
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The row of each entry, int64."""
+        return np.repeat(np.arange(self.n_rows), self.lengths)
+
+    def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Columns and values of a row."""
+        part = slice(self.indptr[row], self.indptr[row + 1])
+        return self.columns[part], self.values[part]
+
+    def with_values(self, values: np.ndarray) -> SparseRows:
+        """Other values in the same places."""
+        return SparseRows(self.indptr, self.columns, values, self.n_columns)
 
 
 @dataclass(frozen=True)
@@ -281,6 +306,21 @@ class Backend(Protocol):
         """Best k items of each raw query: rows int64 and canonical scores float32, both (n_queries, k).
 
         `report`, where given, is told what was done; without it nothing is measured.
+        """
+        ...
+
+    def gram_top_k(
+        self,
+        x: SparseRows,
+        k: int,
+        how: GramScore,
+        rows: np.ndarray,
+        include_self: bool,
+        filters: Filters,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best k rows of `x` for each of its `rows`: rows int64 and scores float32, (len(rows), k).
+
+        Filters speak of the rows asked about as queries; without `include_self` no row is in its own answer.
         """
         ...
 

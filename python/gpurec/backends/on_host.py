@@ -10,6 +10,7 @@ from .._native import cpu as native
 from ..config import n_threads
 from .base import SparseRows
 from .environment import strict_floats
+from .host_gram import gram_top_k
 from .reference_sgd import sgd_epoch
 from .reference_sums import score_in_order, spmm
 
@@ -18,6 +19,8 @@ __all__ = ["OnHost"]
 
 class OnHost:
     """Part of a backend: what has no kernel for its device."""
+
+    gram_top_k = staticmethod(gram_top_k)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         # Each step reads what the step before wrote: work for one thread of the host.

@@ -17,6 +17,8 @@ from .base import Filters, RowSets
 from .environment import strict_floats
 from .finite import require_finite
 from .panels import items_of_panels
+from .reference_gram import gram_top_k
+from .reference_order import best_rows, permitted, round_scores, stack
 from .reference_sums import InFixedOrder
 from .report import SearchReport
 
@@ -64,12 +66,6 @@ def sum_lanes(terms: np.ndarray) -> np.ndarray:
         lanes = lanes[:, :half] + lanes[:, half:]
         half //= 2
     return lanes[:, 0]
-
-
-def round_scores(sums: np.ndarray) -> np.ndarray:
-    """Round float64 sums once to float32; -0 becomes +0, what is beyond float32 becomes infinite."""
-    with np.errstate(over="ignore"):
-        return sums.astype(np.float32) + np.float32(0.0)  # -0 + +0 is +0, nothing else changes
 
 
 def canonical_scores(queries: np.ndarray, items: np.ndarray, metric: str) -> np.ndarray:
@@ -159,54 +155,6 @@ def _divide_by_norm(y: np.ndarray) -> np.ndarray:
     return np.divide(y, norm, out=np.zeros_like(y), where=norm > 0).astype(np.float32)
 
 
-def permitted(filters: Filters, query: int, n_items: int, active: np.ndarray | None = None) -> np.ndarray:
-    """Which items a query may be given: bool array of shape (n_items,).
-
-    An item passes iff it is active, in the shared mask, in the query's `allow`, and in none of its `deny`.
-    """
-    passes = np.ones(n_items, dtype=bool) if active is None else np.array(active, dtype=bool)
-    if filters.mask is not None:
-        passes &= filters.mask
-    if filters.allow is not None:
-        allowed = np.zeros(n_items, dtype=bool)
-        allowed[filters.allow.of(query)] = True
-        passes &= allowed
-    for denied in filters.deny:
-        passes[denied.of(query)] = False
-    return passes
-
-
-def best_rows(scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Order candidates and pad: higher score first, then smaller row; missing places are -1 and -inf.
-
-    Parameters
-    ----------
-    scores : float32 array, shape (n,)
-        Canonical scores; NaN and infinite ones are left out.
-    rows : int64 array, shape (n,)
-        Row of each score.
-    k : int
-
-    Returns
-    -------
-    rows : int64 array, shape (k,)
-    scores : float32 array, shape (k,)
-
-    Examples
-    --------
-    >>> best_rows(np.float32([1, 3, 3, np.inf]), np.array([0, 2, 1, 3]), k=4)[0].tolist()
-    [1, 2, 0, -1]
-    """
-    finite = np.isfinite(scores)
-    scores, rows = scores[finite], rows[finite]
-    order = np.lexsort((rows, -scores))[:k]  # the last key is the first one compared
-    out_rows = np.full(k, -1, dtype=np.int64)
-    out_scores = np.full(k, -np.inf, dtype=np.float32)
-    out_rows[: len(order)] = rows[order]
-    out_scores[: len(order)] = scores[order]
-    return out_rows, out_scores
-
-
 @dataclass(frozen=True)
 class ReferenceIndex:
     """Items ready to be searched.
@@ -274,6 +222,7 @@ class ReferenceBackend(InFixedOrder):
     """
 
     name = "reference"
+    gram_top_k = staticmethod(gram_top_k)
 
     @strict_floats()
     def prepare_rows(self, rows: np.ndarray, metric: str) -> np.ndarray:
@@ -297,7 +246,7 @@ class ReferenceBackend(InFixedOrder):
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Best k of each row of given scores; NaN and both infinities are never chosen, -0 becomes +0."""
         rows = np.arange(scores.shape[1], dtype=np.int64)
-        return _stack([best_rows(row + np.float32(0.0), rows, k) for row in scores], k)
+        return stack([best_rows(row + np.float32(0.0), rows, k) for row in scores], k)
 
     def build_index(
         self, items: np.ndarray, metric: str, active: np.ndarray | None = None, **how: str | tuple[str, ...]
@@ -379,19 +328,11 @@ class ReferenceBackend(InFixedOrder):
         if report is not None:
             report.counts = {"candidates": candidates, "rescored": np.full_like(candidates, n_items)}
             report.thresholds = np.full(len(queries), -np.inf, np.float32)
-        return _stack(results, k)
+        return stack(results, k)
 
 
 def _score_all(query: np.ndarray, index: ReferenceIndex) -> np.ndarray:
     return canonical_scores(np.broadcast_to(query, index.items.shape), index.items, index.metric)
-
-
-def _stack(results: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.empty((len(results), k), dtype=np.int64)
-    scores = np.empty((len(results), k), dtype=np.float32)
-    for i, result in enumerate(results):
-        rows[i], scores[i] = result
-    return rows, scores
 
 
 def _blocks(n: int, d: int) -> Iterator[slice]:

@@ -1,5 +1,6 @@
 """What can be computed: one module per op, its contract in the docstring, its arithmetic in a backend."""
 
+from .gram_top_k import gram_top_k
 from .score import score
 from .score_pairs import score_pairs
 from .score_top_k import score_top_k
@@ -12,6 +13,7 @@ from .top_k import top_k
 __all__ = [
     "FactorTable",
     "SgdRates",
+    "gram_top_k",
     "score",
     "score_pairs",
     "score_top_k",
