@@ -109,7 +109,6 @@ MATRIX = scipy.sparse.csr_array(np.float32([[0, 1], [2, 0]]))
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"matrix": [[0.0, 1.0]]}, TypeError, "sparse matrix"),
         ({"matrix": MATRIX.astype(bool)}, TypeError, "dtype"),
         (
             {"matrix": scipy.sparse.csr_array(np.float32([[0, np.nan], [1, 0]]))},
@@ -133,7 +132,7 @@ def test_wrong_arguments_are_named(arguments, error, words):
 def test_broken_parts_are_refused():
     broken = MATRIX.copy()
     broken.indices[0] = 7
-    with pytest.raises(ValueError, match=r"\[spmm\].*broken parts"):
+    with pytest.raises(ValueError, match=r"\[spmm\].*indices of matrix"):
         gpurec.spmm(broken, np.ones((2, 1)))
 
 

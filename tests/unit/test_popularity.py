@@ -213,7 +213,7 @@ def test_a_file_of_no_known_model_is_refused(plays, tmp_path):
     model = Popularity().fit(plays)
     model.name = "os_system"
     model.save(tmp_path / "model")
-    with pytest.raises(ArtifactError, match="one of the models popularity, mf, .* got 'os_system'"):
+    with pytest.raises(ArtifactError, match=r"one of the models popularity, mf, .* got 'os_system'"):
         load_model(tmp_path / "model")
     with pytest.raises(ArtifactError, match="a model 'popularity', got 'os_system'"):
         Popularity.load(tmp_path / "model")

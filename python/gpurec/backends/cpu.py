@@ -13,6 +13,7 @@ from ..errors import BackendUnavailableError
 from .base import NO_FILTERS, Filters, Pruning, RowSets, SparseRows
 from .cpu_index import WORTH_THREADS, CpuIndex
 from .finite import require_finite
+from .gram_score import GramScore
 from .host_gram import native_gram_top_k
 from .pruning import leading_tensors, native_names, pruning_choices
 from .report import SearchReport
@@ -121,8 +122,16 @@ class CpuBackend:
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         return native.top_k(scores, k, self.isa, self.n_threads)
 
-    def gram_top_k(self, *arguments: Any) -> tuple[np.ndarray, np.ndarray]:
-        return native_gram_top_k(*arguments, self.isa, self.n_threads)
+    def gram_top_k(
+        self,
+        x: SparseRows,
+        k: int,
+        how: GramScore,
+        rows: np.ndarray,
+        include_self: bool,
+        filters: Filters,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return native_gram_top_k(x, k, how, rows, include_self, filters, self.isa, self.n_threads)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)

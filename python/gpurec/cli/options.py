@@ -26,7 +26,14 @@ ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Folder that `gpurec fit` saved.", show_default=False)
 ]
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", metavar="mf|popularity|p3alpha|rp3beta|ease|gf-cf|bspm", help="Kind of model.", show_default=False)
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="mf|popularity|p3alpha|rp3beta|ease|gf-cf|bspm",
+        help="Kind of model.",
+        show_default=False,
+    ),
 ]
 FormatOption = Annotated[
     str,

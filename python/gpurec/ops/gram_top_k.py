@@ -23,7 +23,7 @@ from ..backends import (
 from ..types import TopK
 from .arguments import as_k, as_rows, check_result_size
 from .filters import as_filters
-from .sparse_arguments import as_sparse_rows
+from .sparse_arguments import as_sparse_rows, without_empty_columns
 
 __all__ = ["GRAM_METRICS", "WEIGHTINGS", "gram_top_k"]
 
@@ -147,7 +147,7 @@ def gram_top_k(
     k, min_overlap = as_k(k, op), as_k(min_overlap, op, "min_overlap")
     shrinkage = _number(shrinkage, "shrinkage", op)
     first, second = _exponents(metric, alpha, beta, op)
-    x = as_sparse_rows(X, "X", op)
+    x = without_empty_columns(as_sparse_rows(X, "X", op))
     if rows is None:
         check_result_size(x.n_rows, k, op)  # before there is a number for each
     asked = np.arange(x.n_rows) if rows is None else as_rows(rows, x.n_rows, op)

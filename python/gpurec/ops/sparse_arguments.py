@@ -11,7 +11,7 @@ from ..backends import SparseRows, first_invalid_row
 from .arguments import as_float32, as_matrix
 from .filters import is_sparse
 
-__all__ = ["as_sparse_rows"]
+__all__ = ["as_sparse_rows", "transposed", "without_empty_columns"]
 
 _MOST = 2**31 - 1
 
@@ -61,8 +61,7 @@ def as_sparse_rows(x: Any, name: str, op: str) -> SparseRows:
         data, indices = data[: indptr[-1]], indices[: indptr[-1]]
         if _ascends(indices, indptr):
             values = np.ascontiguousarray(_finite(as_float32(data, name, op), indptr, name, op))
-            x = SparseRows(indptr.astype(np.int64), indices.astype(np.int32), values, n_columns)
-            return _without_empty_columns(x)
+            return SparseRows(indptr.astype(np.int64), indices.astype(np.int32), values, n_columns)
         rows = np.repeat(np.arange(n_rows), np.diff(indptr))
         return _rows_of(rows, indices, data, (n_rows, n_columns), name, op)
     coo = x if kind == "coo" else x.tocoo()
@@ -126,15 +125,26 @@ def _rows_of(
         rows, columns = rows[is_first], columns[is_first]
     indptr = np.zeros(shape[0] + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
-    return _without_empty_columns(SparseRows(indptr, columns, _finite(values, indptr, name, op), shape[1]))
+    return SparseRows(indptr, columns, _finite(values, indptr, name, op), shape[1])
 
 
-def _without_empty_columns(x: SparseRows) -> SparseRows:
+def without_empty_columns(x: SparseRows) -> SparseRows:
     """Other numbers for the columns, in their order, where most of very many hold nothing."""
     if x.n_columns <= 4096 + 4 * len(x.columns):
         return x
     used, columns = np.unique(x.columns, return_inverse=True)
     return SparseRows(x.indptr, columns.astype(np.int32), x.values, len(used))
+
+
+def transposed(matrix: SparseRows) -> SparseRows:
+    """The same entries by columns."""
+    from scipy.sparse import csr_array
+
+    turned = csr_array((matrix.values, matrix.columns, matrix.indptr), shape=matrix.shape).T.tocsr()
+    turned.sort_indices()
+    return SparseRows(
+        turned.indptr.astype(np.int64), turned.indices.astype(np.int32), turned.data, matrix.n_rows
+    )
 
 
 def _finite(values: np.ndarray, indptr: np.ndarray, name: str, op: str) -> np.ndarray:

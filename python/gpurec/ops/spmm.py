@@ -9,7 +9,7 @@ import numpy as np
 from ..backends import Backend, select, strict_floats
 from .arguments import as_matrix
 from .score import as_out
-from .sparse_rows import as_sparse_rows
+from .sparse_arguments import as_sparse_rows
 
 __all__ = ["spmm"]
 
@@ -28,8 +28,8 @@ def spmm(
 
     Parameters
     ----------
-    matrix : scipy sparse, shape (n_rows, n_inner)
-        Entries of one place are added.
+    matrix : sparse matrix of SciPy or PyTorch, or dense array, shape (n_rows, n_inner)
+        Entries of one place are added in float64 and rounded once; of a dense one all but zeros count.
     dense : array, shape (n_inner, n_columns)
         Floats or integers; finite.
     add : array, shape (n_rows, n_columns), optional
@@ -48,7 +48,7 @@ def spmm(
     ValueError
         If shapes do not fit, a value or `weight` is not finite, or `out` cannot be written in place.
     TypeError
-        If `matrix` is not sparse, or a dtype is not one of numbers.
+        If a dtype is not one of numbers.
 
     Notes
     -----

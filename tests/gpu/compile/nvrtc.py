@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpurec.backends.cuda.ways.nvrtc import Nvrtc, compile_source, find_nvrtc, kernel_sources
+from gpurec.backends.cuda.ways.nvrtc import Nvrtc, compile_source, find_nvrtc
 from gpurec.errors import DeviceError
 
 from .nvcc import CSRC
@@ -26,5 +26,5 @@ def library(major: int) -> Nvrtc | None:
 
 
 def compile_kernels(compiler: Nvrtc, source: Path, arch: int) -> bytes:
-    """The code of one of `nvcc.sources()`, by what the installed package has of it."""
-    return compile_source(compiler, kernel_sources() / source.relative_to(CSRC), f"sm_{arch}")
+    """The code of one of `nvcc.sources()`, of which an installed package has those that it needs."""
+    return compile_source(compiler, CSRC, source, f"sm_{arch}")

@@ -11,7 +11,7 @@ from ...artifacts import Artifact
 from ...backends import SparseRows, select
 from ...errors import ArtifactError
 from ...ops import score, spmm
-from ...ops.sparse_rows import as_sparse_rows, transposed
+from ...ops.sparse_arguments import as_sparse_rows, transposed
 from ...progress import Progress
 from ..recommender import Callback, ScoreRowModel
 from .singular_vectors import singular_vectors

@@ -163,9 +163,8 @@ def compiled(nvrtc: Nvrtc, architecture: int) -> list[bytes]:
         return list(threads.map(lambda source: _compiled(nvrtc, source, target, about), sources))
 
 
-def compile_source(nvrtc: Nvrtc, source: Path, target: str) -> bytes:
-    """The code object of a file of `kernel_sources()` for a target such as sm_90."""
-    folder = kernel_sources()
+def compile_source(nvrtc: Nvrtc, folder: Path, source: Path, target: str) -> bytes:
+    """The code object of a file in a folder such as `kernel_sources()` for a target such as sm_90."""
     options = [*_OPTIONS, f"--gpu-architecture={target}", f"-I{folder}", f"-I{folder / 'include'}"]
     # By way of the include path, so that its own includes are found from where it lies.
     text = f'#include "{source.relative_to(folder).as_posix()}"\n'
@@ -181,7 +180,7 @@ def _compiled(nvrtc: Nvrtc, source: Path, target: str, about: list[str]) -> byte
             return code[32:]
     except OSError:
         pass
-    code = compile_source(nvrtc, source, target)
+    code = compile_source(nvrtc, kernel_sources(), source, target)
     _write(path, hashlib.sha256(code).digest() + code)
     return code
 
