@@ -1,7 +1,7 @@
 """Models on gowalla: how good their lists are beside published figures, and what they cost.
 
     python bench/bench_models.py            every model but ease; writes bench/results/models.*
-    python bench/bench_models.py --ease     ease too: 10 minutes or more, 8 GB
+    python bench/bench_models.py --ease     ease too: its weights alone are 6.7 GB; not measured yet
     python bench/bench_models.py --quick    a few users of it; writes nothing
 
 Needs gowalla in the folder of the data sets (GPUREC_DATA, else ../shared/data). Each model runs in a process

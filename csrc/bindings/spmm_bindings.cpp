@@ -13,11 +13,12 @@ namespace gpurec::bindings {
 namespace {
 
 void spmm(const Array<std::int64_t>& indptr, const Array<std::int32_t>& columns, const Array<float>& values,
-          const Array<float>& x, const std::optional<Array<float>>& add, float weight, Array<float>& out, const std::string& isa, int n_threads) {
+          const Array<float>& x, const std::optional<Array<float>>& add, float weight, Array<float>& out,
+          const std::string& isa, int n_threads) {
   require(indptr.ndim() == 1 && indptr.size() >= 1, "indptr of shape (n_rows + 1,)");
   require(columns.ndim() == 1 && values.ndim() == 1 && columns.size() == values.size(), "a value for each column");
   const MatrixView<const float> dense = matrix(x, "x of shape (n_inner, n_columns)");
-  const CsrView a{indptr.size() - 1, indptr.data(), columns.data(), values.data()};
+  const SparseRowsView a{indptr.data(), columns.data(), values.data(), indptr.size() - 1, dense.rows};
   const MatrixView<float> result = mutable_matrix(out, a.n_rows, dense.cols, "out of shape (n_rows, n_columns)");
   Addend more;
   if (add) {
@@ -31,7 +32,7 @@ void spmm(const Array<std::int64_t>& indptr, const Array<std::int32_t>& columns,
     for (std::int64_t i = 0; i < a.n_rows; ++i) require(a.indptr[i] <= a.indptr[i + 1], "an ascending indptr");
     std::uint32_t largest = 0;  // a negative column is a huge one
     for (std::int64_t t = 0; t < n_entries; ++t) largest = std::max(largest, std::uint32_t(a.columns[t]));
-    require(n_entries == 0 || std::int64_t(largest) < dense.rows, "columns inside x");
+    require(n_entries == 0 || std::int64_t(largest) < a.n_columns, "columns inside x");
     cpu::spmm(a, dense, more, result, kernels, n_threads);
   });
 }

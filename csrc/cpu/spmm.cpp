@@ -26,8 +26,8 @@ std::int64_t columns_in_cache(std::int64_t n_rows) {
 
 }  // namespace
 
-void spmm(const CsrView& a, MatrixView<const float> x, const Addend& add, MatrixView<float> out, const Kernels& kernels,
-          int n_threads) {
+void spmm(const SparseRowsView& a, MatrixView<const float> x, const Addend& add, MatrixView<float> out,
+          const Kernels& kernels, int n_threads) {
   if (a.n_rows == 0 || x.cols == 0) return;
   std::int64_t width = columns_in_cache(x.rows);
   const bool copies = x.cols > width && a.n_entries() >= kWorthCopying * x.rows;
@@ -50,7 +50,7 @@ void spmm(const CsrView& a, MatrixView<const float> x, const Addend& add, Matrix
       for (std::int64_t i = a.n_rows * task / n_tasks; i < end; ++i) {
         const std::int64_t entry = a.indptr[i];
         float* const sums = out.row(i) + first;
-        kernels.weighted_rows(a.columns + entry, a.values + entry, a.indptr[i + 1] - entry, part.data, part.row_stride,
+        kernels.weighted_rows(a.columns + entry, a.values + entry, a.length(i), part.data, part.row_stride,
                               here, sums);
         if (add.rows.data == nullptr) continue;
         const float* const more = add.rows.row(i) + (GPUREC_PLANTED(spmm_addend_unshifted) ? 0 : first);

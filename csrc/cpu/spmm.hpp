@@ -5,7 +5,7 @@
 
 namespace gpurec::cpu {
 
-void spmm(const CsrView& a, MatrixView<const float> x, const Addend& add, MatrixView<float> out, const Kernels& kernels,
-          int n_threads);
+void spmm(const SparseRowsView& a, MatrixView<const float> x, const Addend& add, MatrixView<float> out,
+          const Kernels& kernels, int n_threads);
 
 }  // namespace gpurec::cpu

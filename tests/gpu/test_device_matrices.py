@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,10 +9,8 @@ from scipy import sparse
 import gpurec
 from gpurec import ItemIndex
 from gpurec._native import device_module
-from gpurec.backends.base import Backend
 from gpurec.backends.cuda import EmulatedCudaBackend
 from gpurec.backends.cuda.planning import Limits
-from gpurec.backends.cupy import CupyBackend
 
 from . import device_library as library
 
@@ -24,25 +20,6 @@ pytestmark = pytest.mark.skipif(NATIVE is None, reason="built without GPUREC_EMU
 RNG = np.random.default_rng(8)
 A, B = (RNG.standard_normal((n, 20)).astype(np.float32) for n in (70, 150))
 METRICS = ["dot", "cosine", "pearson", "euclidean"]
-
-
-@pytest.fixture(scope="module")
-def backend() -> EmulatedCudaBackend:
-    return EmulatedCudaBackend()
-
-
-@pytest.fixture(scope="module", params=["cuda_emulated", "cupy-numpy"])
-def taking(request, backend) -> Backend:
-    """Backends that take arrays on a device; an emulated one is memory of the host, which NumPy reads too."""
-    return backend if request.param == "cuda_emulated" else CupyBackend(np, pairs_at_once=1 << 12)
-
-
-@pytest.fixture
-def stream() -> Iterator[int]:
-    handle = library.device.create_stream()
-    library.cuda.stream.ptr = handle
-    yield handle
-    library.cuda.stream.ptr = 0
 
 
 class Elsewhere(library.Array):

@@ -178,6 +178,24 @@ def test_weights_do_not_matter_where_every_interaction_counts_as_one(name, fitte
     assert same(new(name).fit(ones).recommend_rows(users, 9), fitted[name].recommend_rows(users, 9))
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "error"),
+    [
+        ("gf-cf", {"n_vectors": 0}, ValueError),
+        ("gf-cf", {"random_state": 1.5}, TypeError),
+        ("bspm", {"low_pass_weight": np.nan}, ValueError),
+        ("bspm", {"sharpening": "2"}, TypeError),
+        ("p3alpha", {"n_neighbours": 0}, ValueError),
+        ("rp3beta", {"beta": -1}, ValueError),
+        ("ease", {"l2": 0}, ValueError),
+        ("ease", {"l2": None}, TypeError),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, settings, error):
+    with pytest.raises(error, match=rf"\[{name}\] expected {next(iter(settings))}"):
+        MODELS[name](**settings)
+
+
 @pytest.mark.parametrize("name", OF_PAIRS)
 def test_damaged_tensors_are_refused(name, fitted, tmp_path):
     from gpurec.artifacts import read_artifact, write_artifact

@@ -7,9 +7,7 @@
 #include <utility>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "table/aligned.hpp"
 
 namespace gpurec::cpu {
 
@@ -22,16 +20,9 @@ struct HugePages {
   HugePages(const HugePages<U>&) {}
 
   T* allocate(std::size_t n) {
-    constexpr std::size_t kPage = std::size_t(2) << 20;
     if (n > (std::size_t(1) << 62) / sizeof(T)) throw std::bad_alloc();
-    const std::size_t align = n * sizeof(T) >= kPage ? kPage : 64;
-    const std::size_t bytes = (n * sizeof(T) + align - 1) / align * align;
-    void* const memory = std::aligned_alloc(align, bytes);
-    if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-    if (align == kPage) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: ordinary pages work too
-#endif
-    return static_cast<T*>(memory);
+    std::size_t bytes = n * sizeof(T);
+    return static_cast<T*>(allocate_aligned(bytes));
   }
   void deallocate(T* memory, std::size_t) { std::free(memory); }
 

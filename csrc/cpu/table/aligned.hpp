@@ -1,4 +1,5 @@
-// A zeroed float array on huge pages where the system has them: panels are read end to end by every search.
+// Memory on huge pages where the system has them, and a zeroed float array in it: panels are read end to end by every
+// search.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,18 +14,26 @@
 
 namespace gpurec::cpu {
 
+// For std::free. Begins at a huge page where it fills one, else at a cache line, and ends at one: `bytes` is rounded up.
+inline void* allocate_aligned(std::size_t& bytes) {
+  constexpr std::size_t kHugePage = std::size_t(2) << 20;
+  const std::size_t align = bytes >= kHugePage ? kHugePage : 64;
+  bytes = (bytes + align - 1) / align * align;
+  void* const memory = std::aligned_alloc(align, bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+#if defined(__linux__)
+  if (align == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: ordinary pages work too
+#endif
+  return memory;
+}
+
 class AlignedFloats {
  public:
   AlignedFloats() = default;
   explicit AlignedFloats(std::int64_t n) : size_(n) {
     if (n == 0) return;
-    const std::size_t align = std::size_t(n) * sizeof(float) >= kHugePage ? kHugePage : 64;
-    const std::size_t bytes = (std::size_t(n) * sizeof(float) + align - 1) / align * align;
-    void* const memory = std::aligned_alloc(align, bytes);
-    if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-    if (align == kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: ordinary pages work too
-#endif
+    std::size_t bytes = std::size_t(n) * sizeof(float);
+    void* const memory = allocate_aligned(bytes);
     std::memset(memory, 0, bytes);
     data_.reset(static_cast<float*>(memory));
   }
@@ -34,7 +43,6 @@ class AlignedFloats {
   std::int64_t size() const { return size_; }
 
  private:
-  static constexpr std::size_t kHugePage = std::size_t(2) << 20;
   struct Free {
     void operator()(float* p) const { std::free(p); }
   };

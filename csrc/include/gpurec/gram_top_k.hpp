@@ -7,18 +7,9 @@
 #include "gpurec/canonical.hpp"
 #include "gpurec/planted.hpp"
 #include "gpurec/portable_std.hpp"
+#include "gpurec/views.hpp"
 
 namespace gpurec {
-
-struct SparseRowsView {
-  const std::int64_t* indptr = nullptr;
-  const std::int32_t* columns = nullptr;
-  const float* values = nullptr;
-  std::int64_t n_rows = 0;
-  std::int64_t n_columns = 0;
-
-  std::int64_t length(std::int64_t row) const { return indptr[row + 1] - indptr[row]; }
-};
 
 // products: the sum of products, divided by left[a] * right[b] where there are such; sets: n / (n + alpha (n_a - n) +
 // beta (n_b - n)) of n common columns; pearson: the correlation over common columns.

@@ -116,7 +116,7 @@ class SparseRows:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.indptr) - 1, self.n_columns
+        return self.n_rows, self.n_columns
 
     @property
     def n_rows(self) -> int:

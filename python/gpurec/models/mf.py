@@ -13,7 +13,7 @@ from ..artifacts import Artifact
 from ..errors import ArtifactError
 from ..ops.sgd import FactorTable, SgdRates, sgd_epoch
 from ..progress import Progress, reporter
-from .recommender import Callback, VectorModel
+from .recommender import Callback, VectorModel, real_setting, whole_setting
 
 if TYPE_CHECKING:
     from ..data import Interactions
@@ -102,17 +102,17 @@ class MF(VectorModel):
             # 63 bits stay exact in every JSON reader that knows 64-bit integers.
             random_state = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
         super().__init__(
-            n_factors=_whole("n_factors", n_factors, 1),
-            learning_rate=_real("learning_rate", learning_rate, 0, math.inf),
-            learning_rate_decay=_real("learning_rate_decay", learning_rate_decay, 0, 1),
-            penalty=_real("penalty", penalty, 0, math.inf),
-            bias_learning_rate=_real("bias_learning_rate", bias_learning_rate, 0, math.inf),
-            bias_penalty=_real("bias_penalty", bias_penalty, 0, math.inf),
-            init_scale=_real("init_scale", init_scale, 0, math.inf),
-            max_epochs=_whole("max_epochs", max_epochs, 1),
-            validation_fraction=_real("validation_fraction", validation_fraction, 0, 0.9),
-            patience=_whole("patience", patience, 1),
-            random_state=_whole("random_state", random_state, 0),
+            n_factors=whole_setting("mf", "n_factors", n_factors, 1),
+            learning_rate=real_setting("mf", "learning_rate", learning_rate, 0, math.inf),
+            learning_rate_decay=real_setting("mf", "learning_rate_decay", learning_rate_decay, 0, 1),
+            penalty=real_setting("mf", "penalty", penalty, 0, math.inf),
+            bias_learning_rate=real_setting("mf", "bias_learning_rate", bias_learning_rate, 0, math.inf),
+            bias_penalty=real_setting("mf", "bias_penalty", bias_penalty, 0, math.inf),
+            init_scale=real_setting("mf", "init_scale", init_scale, 0, math.inf),
+            max_epochs=whole_setting("mf", "max_epochs", max_epochs, 1),
+            validation_fraction=real_setting("mf", "validation_fraction", validation_fraction, 0, 0.9),
+            patience=whole_setting("mf", "patience", patience, 1),
+            random_state=whole_setting("mf", "random_state", random_state, 0),
         )
 
     # Learning.
@@ -328,19 +328,3 @@ def _columns(factors: np.ndarray, rows: np.ndarray, *more: np.ndarray) -> np.nda
     for column, values in enumerate(more, start=n_factors):
         vectors[:, column] = values
     return vectors
-
-
-def _whole(name: str, value: Any, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"[mf] expected {name} as an integer, got {value!r}; give one of {low} or more")
-    if value < low:
-        raise ValueError(f"[mf] expected {name} of {low} or more, got {value}; raise it")
-    return int(value)
-
-
-def _real(name: str, value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"[mf] expected {name} as a number, got {value!r}; give one from {low} to {high}")
-    if not (low <= value <= high and math.isfinite(value)):
-        raise ValueError(f"[mf] expected {name} from {low} to {high}, got {value}; choose one inside")
-    return float(value)

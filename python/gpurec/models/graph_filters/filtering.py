@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...artifacts import Artifact
-from ...backends import SparseRows, select
+from ...backends import select
 from ...errors import ArtifactError
-from ...ops import score, spmm
 from ...ops.sparse_arguments import as_sparse_rows, transposed
 from ...progress import Progress
-from ..recommender import Callback, ScoreRowModel
+from ..recommender import Callback, ScoreRowModel, real_setting, whole_setting
 from .singular_vectors import singular_vectors
 
 if TYPE_CHECKING:
@@ -32,6 +31,14 @@ class GraphFilter(ScoreRowModel):
     numbers of each user's items and of each item's users. L = D_i^-1/2 V V' D_i^1/2 is the ideal low pass of
     N's leading right singular vectors V. Coefficients c and weight w are the subclass's.
     """
+
+    def __init__(self, n_vectors: int, low_pass_weight: float, random_state: int, **settings: float) -> None:
+        super().__init__(
+            n_vectors=whole_setting(self.name, "n_vectors", n_vectors, 1),
+            low_pass_weight=real_setting(self.name, "low_pass_weight", low_pass_weight, 0, 1e6),
+            random_state=whole_setting(self.name, "random_state", random_state, 0),
+            **settings,
+        )
 
     @property
     @abstractmethod
@@ -55,46 +62,45 @@ class GraphFilter(ScoreRowModel):
         self._of_items = self._filtered(np.float32(self._coefficients[-1]) * passed)
 
     def _prepare(self) -> None:
-        """N by users and by items, and R, from the training part."""
+        """N by users and by items, from the training part."""
         seen = as_sparse_rows(self.training.user_items, "user_items", self.name)
-        ones = np.ones(len(seen.values), np.float32)
-        self._seen = SparseRows(seen.indptr, seen.columns, ones, seen.n_columns)
         of_users, of_items = self.training.user_counts, self.training.item_counts
-        degrees = np.repeat(of_users, np.diff(seen.indptr)) * of_items[seen.columns].astype(np.float64)
-        self._by_users = SparseRows(
-            seen.indptr, seen.columns, (1 / np.sqrt(degrees)).astype(np.float32), seen.n_columns
-        )
+        degrees = of_users[seen.owners] * of_items[seen.columns].astype(np.float64)
+        self._by_users = seen.with_values((1 / np.sqrt(degrees)).astype(np.float32))
         self._by_items = transposed(self._by_users)
 
     def _filtered(self, signals: np.ndarray) -> np.ndarray:
         """(c_0 + c_1 P + ...) / c_last of the columns of an array (n_items, n)."""
-        backend = select()
         *lower, last = self._coefficients
         result = signals
-        between = np.empty((self.training.n_users, signals.shape[1]), np.float32)
         for coefficient in reversed(lower):
-            weight = float(np.float32(coefficient / last))
-            longer = np.empty_like(signals)
-            backend.spmm(self._by_users, result, None, 0.0, between)
-            backend.spmm(self._by_items, between, signals, weight, longer)
-            result = longer
+            result = self._blurred(result, signals, float(np.float32(coefficient / last)))
         return result
 
     def _score_rows(self, user_rows: np.ndarray) -> np.ndarray:
-        indptr, items = self.training.seen(user_rows)
-        ones = np.ones(len(items), np.float32)
-        rows = SparseRows(indptr, items.astype(np.int32), ones, self.training.n_items)
-        scores = score(spmm(rows, self._of_users), self._of_items, in_order=True)
-        last = np.float32(self._coefficients[-1])
-        for first in range(0, len(user_rows), _LANES):
-            end = min(first + _LANES, len(user_rows))
-            inside = slice(indptr[first], indptr[end])
-            lanes = np.repeat(np.arange(end - first), np.diff(indptr[first : end + 1]))
-            signals = np.zeros((self.training.n_items, end - first), np.float32)
-            signals[items[inside], lanes] = last
-            blurred = spmm(self._by_items, spmm(self._by_users, signals))
-            scores[first:end] += self._filtered(blurred).T
+        # Backends are asked at once: what was checked when it was fitted need not be for each block of users.
+        backend, seen, n_items = select(), self._seen_as_ones(user_rows), self.training.n_items
+        passed = np.empty((seen.n_rows, self._of_users.shape[1]), np.float32)
+        backend.spmm(seen, self._of_users, None, 0.0, passed)
+        scores = np.empty((seen.n_rows, n_items), np.float32)
+        backend.score_in_order(passed, self._of_items, scores)
+        owners, last = seen.owners, np.float32(self._coefficients[-1])
+        for first in range(0, seen.n_rows, _LANES):
+            end = min(first + _LANES, seen.n_rows)
+            inside = slice(seen.indptr[first], seen.indptr[end])
+            signals = np.zeros((n_items, end - first), np.float32)
+            signals[seen.columns[inside], owners[inside] - first] = last
+            scores[first:end] += self._filtered(self._blurred(signals)).T
         return scores
+
+    def _blurred(self, signals: np.ndarray, add: np.ndarray | None = None, weight: float = 0.0) -> np.ndarray:
+        """P times the columns of an array (n_items, n), plus weight * add."""
+        backend = select()
+        between = np.empty((self.training.n_users, signals.shape[1]), np.float32)
+        backend.spmm(self._by_users, signals, None, 0.0, between)
+        result = np.empty_like(signals)
+        backend.spmm(self._by_items, between, add, weight, result)
+        return result
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors = {

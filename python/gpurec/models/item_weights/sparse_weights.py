@@ -44,20 +44,23 @@ class SparseItemWeights(ScoreRowModel):
         callback: Callback | None,
         progress: Progress,
     ) -> None:
-        self.weights = self._learn_weights(progress)
-        self._wide = self.weights.astype(np.float64)
+        self._use(self._learn_weights(progress))
 
-    def _signals(self, user_rows: np.ndarray) -> csr_array:
-        """What each user says of each item, CSR float64: one for each item that they have."""
+    def _use(self, weights: csr_array) -> None:
         from scipy.sparse import csr_array
 
-        indptr, items = self.training.seen(user_rows)
-        return csr_array((np.ones(len(items)), items, indptr), shape=(len(user_rows), self.training.n_items))
+        self.weights = weights
+        wide = weights.data.astype(np.float64), weights.indices, weights.indptr
+        self._wide = csr_array(wide, shape=weights.shape)
 
     def _score_rows(self, user_rows: np.ndarray) -> np.ndarray:
+        from scipy.sparse import csr_array
+
+        seen = self._seen_as_ones(user_rows)
+        ones = csr_array((seen.values.astype(np.float64), seen.columns, seen.indptr), shape=seen.shape)
         # SciPy adds products to +0.0 by rising row of the weights. Those of float32 numbers are exact in
         # float64, so that a compiler that fuses them changes nothing.
-        sums = self._signals(user_rows) @ self._wide
+        sums = ones @ self._wide
         scores = np.full(sums.shape, -np.inf, np.float32)
         owners = np.repeat(np.arange(len(user_rows)), np.diff(sums.indptr))
         scores[owners, sums.indices] = sums.data.astype(np.float32) + np.float32(0)  # -0 becomes +0
@@ -82,5 +85,4 @@ class SparseItemWeights(ScoreRowModel):
             raise ArtifactError("[load] expected weights to be a CSR matrix over the saved items; save again")
         if not np.isfinite(values).all():
             raise ArtifactError("[load] expected finite weights, got NaN or infinity; fit and save again")
-        self.weights = csr_array((values, items, indptr), shape=(n_items, n_items))
-        self._wide = self.weights.astype(np.float64)
+        self._use(csr_array((values, items, indptr), shape=(n_items, n_items)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...ops import top_k
 from ...progress import Progress, reporter
+from ..recommender import real_setting, whole_setting
 from .sparse_weights import SparseItemWeights
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ class _Walks(SparseItemWeights):
     """Weights of walks; a subclass names the powers that they are taken to."""
 
     def __init__(self, *, n_neighbours: int, **powers: float) -> None:
-        if n_neighbours < 1:
-            raise ValueError(f"[{self.name}] expected n_neighbours of 1 or more, got {n_neighbours}")
-        super().__init__(n_neighbours=n_neighbours, **powers)
+        super().__init__(
+            n_neighbours=whole_setting(self.name, "n_neighbours", n_neighbours, 1),
+            **{name: real_setting(self.name, name, power, 0, 10) for name, power in powers.items()},
+        )
 
     def _learn_weights(self, progress: Progress) -> csr_array:
         from scipy.sparse import csr_array, diags_array

@@ -4,6 +4,16 @@ from .base import Callback, Recommender
 from .fitted import KIND
 from .recommendations import Recommendations
 from .score_rows import ScoreRowModel
+from .settings import real_setting, whole_setting
 from .vectors import VectorModel
 
-__all__ = ["KIND", "Callback", "Recommendations", "Recommender", "ScoreRowModel", "VectorModel"]
+__all__ = [
+    "KIND",
+    "Callback",
+    "Recommendations",
+    "Recommender",
+    "ScoreRowModel",
+    "VectorModel",
+    "real_setting",
+    "whole_setting",
+]

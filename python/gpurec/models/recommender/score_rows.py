@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends import Filters, RowSets, strict_floats
+from ...backends import Filters, RowSets, SparseRows, strict_floats
 from ...ops import top_k
 from ...ops.arguments import check_result_size
 from ...ops.filters import as_filters, filters_of
@@ -32,6 +32,12 @@ class ScoreRowModel(Recommender):
 
         -inf where nothing speaks for an item: it is not recommended, and `predict` says 0.
         """
+
+    def _seen_as_ones(self, user_rows: np.ndarray) -> SparseRows:
+        """The items of users, each counting as one, (n, n_items)."""
+        indptr, items = self.training.seen(user_rows)
+        ones = np.ones(len(items), np.float32)
+        return SparseRows(indptr, items.astype(np.int32), ones, self.training.n_items)
 
     def _query_bytes(self, k: int) -> int:
         return 8 * self.training.n_items + 12 * k
@@ -74,7 +80,7 @@ def _hide(scores: np.ndarray, filters: Filters) -> None:
     if filters.mask is not None:
         scores[:, ~filters.mask] = -np.inf
     if filters.allow is not None:
-        for row, query in zip(scores, range(len(scores))):
+        for query, row in enumerate(scores):
             allowed = filters.allow.of(query)
             kept = row[allowed]
             row[:] = -np.inf

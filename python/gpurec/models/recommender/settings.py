@@ -1,0 +1,42 @@
+"""Checks of the arguments of models' constructors, which a saved model's file may hold as well."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+__all__ = ["real_setting", "whole_setting"]
+
+
+def whole_setting(model: str, name: str, value: Any, low: int) -> int:
+    """An integer of `low` or more.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"[{model}] expected {name} as an integer, got {value!r}; give one of {low} or more")
+    if value < low:
+        raise ValueError(f"[{model}] expected {name} of {low} or more, got {value}; raise it")
+    return int(value)
+
+
+def real_setting(model: str, name: str, value: Any, low: float, high: float) -> float:
+    """A finite number from `low` to `high`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(
+            f"[{model}] expected {name} as a number, got {value!r}; give one from {low} to {high}"
+        )
+    if not (low <= value <= high and math.isfinite(value)):
+        raise ValueError(f"[{model}] expected {name} from {low} to {high}, got {value}; choose one inside")
+    return float(value)
