@@ -119,6 +119,28 @@ def test_predictions_are_the_scores_of_recommendations(model):
     assert got.tobytes() == np.float32([table[i]["score"] for i in some]).tobytes()
 
 
+def test_reasons_add_up_to_the_score(model):
+    table = model.recommend(model.user_map.ids(known(model)), 6, exclude_seen=False, with_explanations=True)
+    for row, why in zip(table.to_dicts(), table.explanations):
+        assert (why.user_id, why.item_id, why.score) == (row["user_id"], row["item_id"], row["score"])
+        assert abs(why.contributions.sum() - why.score) <= why.tolerance
+        had = {item for kind, item in zip(why.kinds, why.names) if kind == "item"}
+        assert had <= set(model.item_map.ids(model.user_items[[*model.user_map.rows([why.user_id])]].indices))
+        assert row["explanation"] == why.text()
+    one = table.explanations[3]
+    again = model.explain(one.user_id, one.item_id)
+    assert again.names == one.names
+    np.testing.assert_allclose(again.contributions, one.contributions, rtol=1e-9)
+
+
+def test_nothing_is_explained_of_who_is_unknown(model):
+    for user, item in (("u11", "i1"), ("eve", "i1"), ("u1", "i7"), ("u1", "new")):
+        with pytest.raises(UnknownIdError, match=r"\[explain\] expected an? (user|item)"):
+            model.explain(user, item)
+    found = model.recommend(["eve"], 2, unknown="popularity", with_explanations=True)
+    assert [why.names for why in found.explanations] == [["popularity"]] * 2
+
+
 def test_who_is_unknown_is_said(model):
     with pytest.raises(UnknownIdError, match="u11"):
         model.recommend(["u1", "u11"])

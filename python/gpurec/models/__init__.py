@@ -4,7 +4,7 @@ from .graph_filters import BSPM, GFCF
 from .item_weights import EASE, P3alpha, RP3beta
 from .mf import MF
 from .popularity import Popularity
-from .recommender import Recommendations, Recommender
+from .recommender import Explanation, Recommendations, Recommender
 from .registry import MODELS, load_model
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "GFCF",
     "MF",
     "MODELS",
+    "Explanation",
     "P3alpha",
     "Popularity",
     "RP3beta",

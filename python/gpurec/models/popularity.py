@@ -9,7 +9,7 @@ import numpy as np
 from ..artifacts import Artifact
 from ..errors import ArtifactError
 from ..progress import Progress
-from .recommender import Callback, VectorModel
+from .recommender import Callback, Reasons, VectorModel
 
 if TYPE_CHECKING:
     from ..data import Interactions
@@ -65,6 +65,9 @@ class Popularity(VectorModel):
     def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
         scores = np.where(item_rows >= 0, self._scores[item_rows], np.float32(0))
         return scores[:, np.newaxis]
+
+    def _reasons(self, user_row: int, item_rows: np.ndarray) -> list[Reasons]:
+        return [Reasons("baseline", ["popularity"], self._scores[item_rows, np.newaxis].astype(np.float64))]
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"scores": self._scores}, {}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...artifacts import Artifact
-from ...backends import select
+from ...backends import SparseRows, select
 from ...errors import ArtifactError
 from ...ops.sparse_arguments import as_sparse_rows, transposed
 from ...progress import Progress
-from ..recommender import Callback, ScoreRowModel, real_setting, whole_setting
+from ..recommender import Callback, HistoryModel, real_setting, whole_setting
 from .singular_vectors import singular_vectors
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ __all__ = ["GraphFilter"]
 _LANES = 16
 
 
-class GraphFilter(ScoreRowModel):
+class GraphFilter(HistoryModel):
     """Scores r P (c_0 + c_1 P + c_2 P^2 + ...) + w r L (c_0 + c_1 P + ...), r being a user's items as ones.
 
     P = N'N with N = D_u^-1/2 R D_i^-1/2, the matrix of interactions as ones divided by the roots of the
@@ -77,19 +77,19 @@ class GraphFilter(ScoreRowModel):
             result = self._blurred(result, signals, float(np.float32(coefficient / last)))
         return result
 
-    def _score_rows(self, user_rows: np.ndarray) -> np.ndarray:
+    def _score_histories(self, histories: SparseRows) -> np.ndarray:
         # Backends are asked at once: what was checked when it was fitted need not be for each block of users.
-        backend, seen, n_items = select(), self._seen_as_ones(user_rows), self.training.n_items
-        passed = np.empty((seen.n_rows, self._of_users.shape[1]), np.float32)
-        backend.spmm(seen, self._of_users, None, 0.0, passed)
-        scores = np.empty((seen.n_rows, n_items), np.float32)
+        backend, n_items = select(), self.training.n_items
+        passed = np.empty((histories.n_rows, self._of_users.shape[1]), np.float32)
+        backend.spmm(histories, self._of_users, None, 0.0, passed)
+        scores = np.empty((histories.n_rows, n_items), np.float32)
         backend.score_in_order(passed, self._of_items, scores)
-        owners, last = seen.owners, np.float32(self._coefficients[-1])
-        for first in range(0, seen.n_rows, _LANES):
-            end = min(first + _LANES, seen.n_rows)
-            inside = slice(seen.indptr[first], seen.indptr[end])
+        owners, last = histories.owners, np.float32(self._coefficients[-1])
+        for first in range(0, histories.n_rows, _LANES):
+            end = min(first + _LANES, histories.n_rows)
+            inside = slice(histories.indptr[first], histories.indptr[end])
             signals = np.zeros((n_items, end - first), np.float32)
-            signals[seen.columns[inside], owners[inside] - first] = last
+            signals[histories.columns[inside], owners[inside] - first] = last
             scores[first:end] += self._filtered(self._blurred(signals)).T
         return scores
 

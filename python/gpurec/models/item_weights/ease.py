@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ...artifacts import Artifact
-from ...backends import select
+from ...backends import SparseRows, select
 from ...errors import ArtifactError
 from ...progress import Progress, reporter
-from ..recommender import Callback, ScoreRowModel, real_setting
+from ..recommender import Callback, HistoryModel, real_setting
 
 if TYPE_CHECKING:
     from ...data import Interactions
@@ -21,7 +21,7 @@ __all__ = ["EASE"]
 _SWEPT, _ROWS = 512, 2048
 
 
-class EASE(ScoreRowModel):
+class EASE(HistoryModel):
     """Embarrassingly shallow autoencoder: least squares with a penalty, no item speaking for itself.
 
     Parameters
@@ -83,9 +83,9 @@ class EASE(ScoreRowModel):
             gram[first : first + _ROWS] = (by_items[first : first + _ROWS] @ seen).toarray()
         return gram
 
-    def _score_rows(self, user_rows: np.ndarray) -> np.ndarray:
-        scores = np.empty((len(user_rows), self.training.n_items), np.float32)
-        select().spmm(self._seen_as_ones(user_rows), self.weights, None, 0.0, scores)
+    def _score_histories(self, histories: SparseRows) -> np.ndarray:
+        scores = np.empty((histories.n_rows, self.training.n_items), np.float32)
+        select().spmm(histories, self.weights, None, 0.0, scores)
         return scores
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

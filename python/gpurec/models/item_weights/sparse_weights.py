@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...artifacts import Artifact
+from ...backends import SparseRows
 from ...errors import ArtifactError
 from ...progress import Progress
-from ..recommender import Callback, ScoreRowModel
+from ..recommender import Callback, HistoryModel
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseItemWeights"]
 
 
-class SparseItemWeights(ScoreRowModel):
+class SparseItemWeights(HistoryModel):
     """Scores are sums over the items j of a user of weights[j, i], in float64 by rising j and rounded once.
 
     Only items of which a weight is there are recommended. The subclass says what the weights are.
@@ -53,16 +54,17 @@ class SparseItemWeights(ScoreRowModel):
         wide = weights.data.astype(np.float64), weights.indices, weights.indptr
         self._wide = csr_array(wide, shape=weights.shape)
 
-    def _score_rows(self, user_rows: np.ndarray) -> np.ndarray:
+    def _score_histories(self, histories: SparseRows) -> np.ndarray:
         from scipy.sparse import csr_array
 
-        seen = self._seen_as_ones(user_rows)
-        ones = csr_array((seen.values.astype(np.float64), seen.columns, seen.indptr), shape=seen.shape)
+        ones = csr_array(
+            (histories.values.astype(np.float64), histories.columns, histories.indptr), shape=histories.shape
+        )
         # SciPy adds products to +0.0 by rising row of the weights. Those of float32 numbers are exact in
         # float64, so that a compiler that fuses them changes nothing.
         sums = ones @ self._wide
         scores = np.full(sums.shape, -np.inf, np.float32)
-        owners = np.repeat(np.arange(len(user_rows)), np.diff(sums.indptr))
+        owners = np.repeat(np.arange(histories.n_rows), np.diff(sums.indptr))
         scores[owners, sums.indices] = sums.data.astype(np.float32) + np.float32(0)  # -0 becomes +0
         return scores
 

@@ -1,15 +1,19 @@
 """The interface of every model, and what models of one way to score share."""
 
 from .base import Callback, Recommender
+from .explanation import Explanation, Reasons
 from .fitted import KIND
 from .recommendations import Recommendations
-from .score_rows import ScoreRowModel
+from .score_rows import HistoryModel, ScoreRowModel
 from .settings import real_setting, whole_setting
 from .vectors import VectorModel
 
 __all__ = [
     "KIND",
     "Callback",
+    "Explanation",
+    "HistoryModel",
+    "Reasons",
     "Recommendations",
     "Recommender",
     "ScoreRowModel",

@@ -31,7 +31,8 @@ class Recommender(RecommendingModel):
     """What every model can do.
 
     A subclass says how it learns (`_learn`), how it scores (`_search`, `_score_pairs`, `_query_bytes`: see
-    `VectorModel` and `ScoreRowModel`) and what is to be saved (`_state`, `_restore`).
+    `VectorModel`, `ScoreRowModel` and `HistoryModel`), what a score is made of (`_reasons`) and what is to be
+    saved (`_state`, `_restore`).
 
     Attributes
     ----------
@@ -67,10 +68,6 @@ class Recommender(RecommendingModel):
         progress: Progress,
     ) -> None:
         """Learn from the interactions; `self.training` is already in place."""
-
-    @abstractmethod
-    def _score_pairs(self, user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
-        """Score of each user with the item beside it, float32 (n,); of row -1 nothing is known."""
 
     def _factors(self, side: str) -> np.ndarray:
         """Factors of the "user" or "item" side, float32 (n, n_factors), by which rows are similar."""

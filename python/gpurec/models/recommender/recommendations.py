@@ -9,6 +9,7 @@ import numpy as np
 
 from ...tables import Tabular, ranks
 from ...types import IdMap, TopK
+from .explanation import Explanation
 
 __all__ = ["Recommendations"]
 
@@ -27,13 +28,16 @@ class Recommendations(Tabular):
         Higher is better; falling, for one user.
     sources : array of str, shape (n_users,), or None
         Who answered: "model", or "popularity" for a user the model does not know.
+    explanations : list of Explanation, one a row of the table, or None
+        Where they were asked for.
     columns : (str, str)
         Names of the two id columns of the table: ("user_id", "item_id") for recommendations,
         ("item_id", "similar_item_id") for similar items.
 
     Notes
     -----
-    The table has the id columns, `score`, `rank` (1 is the best) and, where there are sources, `source`.
+    The table has the id columns, `score`, `rank` (1 is the best) and, where there are some, `source` and
+    `explanation`, a line of text.
 
     Examples
     --------
@@ -63,6 +67,7 @@ class Recommendations(Tabular):
         self.item_ids = item_ids
         self.scores = scores
         self.sources = sources
+        self.explanations: list[Explanation] | None = None
         self.columns = columns
 
     @classmethod
@@ -91,6 +96,8 @@ class Recommendations(Tabular):
         }
         if self.sources is not None:
             table["source"] = np.repeat(self.sources, self._lengths)
+        if self.explanations is not None:
+            table["explanation"] = np.array([str(why) for why in self.explanations], object)
         return table
 
     def __iter__(self) -> Iterator[tuple[Any, list[tuple[Any, float]]]]:

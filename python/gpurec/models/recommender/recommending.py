@@ -15,7 +15,8 @@ from ...id_stores import id_at, plain_ids
 from ...index import ItemIndex
 from ...index.blocks import as_batch, queries_at_once
 from ...types import TopK
-from .fitted import FittedModel
+from .explaining import ExplainingModel
+from .explanation import Explanation
 from .queries import (
     RowFilter,
     checked_k,
@@ -47,7 +48,7 @@ class _Request:
         return len(self.user_rows)
 
 
-class RecommendingModel(FittedModel):
+class RecommendingModel(ExplainingModel):
     """The recommending half of `Recommender`."""
 
     def __init__(self, **settings: Any) -> None:
@@ -76,6 +77,7 @@ class RecommendingModel(FittedModel):
         allow: Any = None,
         deny: Any = None,
         unknown: str = "raise",
+        with_explanations: bool = False,
     ) -> Recommendations:
         """The best k items of each user, in external ids.
 
@@ -92,6 +94,8 @@ class RecommendingModel(FittedModel):
             The only items permitted; items not permitted. An empty `allow` permits nothing.
         unknown : {"raise", "popularity", "skip"}
             What an unknown user does: raise, get the most popular of the permitted items, or get no entry.
+        with_explanations : bool
+            Say of each item why, as `explain` does; takes a few milliseconds a user.
 
         Returns
         -------
@@ -111,7 +115,10 @@ class RecommendingModel(FittedModel):
         recommended. Ids keep their type, so "12" in `deny` does not deny the item 12.
         """
         request = self._request(users, exclude, allow, deny, unknown)
-        return self._recommended(request, k, exclude_seen, unknown)
+        found = self._recommended(request, k, exclude_seen, unknown)
+        if with_explanations:
+            found.explanations = self._why(found)
+        return found
 
     def recommend_all(
         self,
@@ -218,6 +225,22 @@ class RecommendingModel(FittedModel):
             self.training.item_map,
             sources=np.where(request.user_rows[asked] >= 0, "model", "popularity").astype(object),
         )
+
+    def _why(self, found: Recommendations) -> list[Explanation]:
+        """An explanation of each row of the table."""
+        training, explanations = self.training, []
+        user_rows = training.known_rows("user", found.user_ids).tolist()
+        for i, (user, items) in enumerate(found):
+            if user_rows[i] >= 0:
+                table = slice(found.indptr[i], found.indptr[i + 1])
+                item_rows = training.item_map.rows(found.item_ids[table])
+                explanations += self._explained(user_rows[i], item_rows, found.scores[table])
+            else:
+                explanations += [
+                    Explanation(user, item, score, ["baseline"], ["popularity"], [score])
+                    for item, score in items
+                ]
+        return explanations
 
     @strict_floats()
     def recommend_rows(

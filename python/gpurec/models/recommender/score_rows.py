@@ -13,8 +13,9 @@ from ...ops.arguments import check_result_size
 from ...ops.filters import as_filters, filters_of
 from ...types import TopK
 from .base import Recommender
+from .explanation import Reasons
 
-__all__ = ["ScoreRowModel"]
+__all__ = ["HistoryModel", "ScoreRowModel"]
 
 # Of scores that are there at a time; what a model needs beside them is about as much.
 _BLOCK_BYTES = 64 << 20
@@ -32,12 +33,6 @@ class ScoreRowModel(Recommender):
 
         -inf where nothing speaks for an item: it is not recommended, and `predict` says 0.
         """
-
-    def _seen_as_ones(self, user_rows: np.ndarray) -> SparseRows:
-        """The items of users, each counting as one, (n, n_items)."""
-        indptr, items = self.training.seen(user_rows)
-        ones = np.ones(len(items), np.float32)
-        return SparseRows(indptr, items.astype(np.int32), ones, self.training.n_items)
 
     def _query_bytes(self, k: int) -> int:
         return 8 * self.training.n_items + 12 * k
@@ -73,6 +68,39 @@ class ScoreRowModel(Recommender):
             found[pairs[here]] = scores[row_of[here] - first, item_rows[pairs[here]]]
         found[np.isneginf(found)] = 0
         return found
+
+
+class HistoryModel(ScoreRowModel):
+    """A model whose scores are linear in a user's items: what each of them adds can be told."""
+
+    @abstractmethod
+    def _score_histories(self, histories: SparseRows) -> np.ndarray:
+        """As `_score_rows`, for users given by their items; linear in them but for rounding."""
+
+    def _histories(self, user_rows: np.ndarray) -> SparseRows:
+        """The items of users, each counting as one, (n, n_items)."""
+        indptr, items = self.training.seen(user_rows)
+        ones = np.ones(len(items), np.float32)
+        return SparseRows(indptr, items.astype(np.int32), ones, self.training.n_items)
+
+    def _score_rows(self, user_rows: np.ndarray) -> np.ndarray:
+        return self._score_histories(self._histories(user_rows))
+
+    def _reasons(self, user_row: int, item_rows: np.ndarray) -> list[Reasons]:
+        history = self._histories(np.array([user_row]))
+        n, size = len(history.columns), self._users_at_once()
+        added = np.zeros((len(item_rows), n))
+        for first in range(0, n, size):
+            end = min(first + size, n)
+            alone = SparseRows(
+                np.arange(end - first + 1),
+                history.columns[first:end],
+                history.values[first:end],
+                history.n_columns,
+            )
+            added[:, first:end] = self._score_histories(alone)[:, item_rows].T
+        added[np.isneginf(added)] = 0
+        return [Reasons("item", history.columns, added)]
 
 
 def _hide(scores: np.ndarray, filters: Filters) -> None:
