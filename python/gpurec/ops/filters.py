@@ -107,12 +107,16 @@ def _rows(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
         return np.empty(0, np.int64)
     if rows.dtype.kind not in "iu":
         raise TypeError(f"[{op}] expected {name} rows of an integer dtype, got {rows.dtype}")
-    bad = (rows >= n_items) if rows.dtype.kind == "u" else (rows < -1) | (rows >= n_items)
-    if bad.any():
+    low, high = (
+        rows.min(),
+        rows.max(),
+    )  # cheaper than a mask of the bad ones, of which there are none as a rule
+    if low < -1 or high >= n_items:
+        bad = (rows >= n_items) if rows.dtype.kind == "u" else (rows < -1) | (rows >= n_items)
         first = rows[int(np.argmax(bad))]
         raise ValueError(f"[{op}] expected {name} rows in 0..{n_items - 1} (-1 is ignored), got {first}")
     rows = rows.astype(np.int64, copy=False)
-    return rows[rows >= 0]
+    return rows if low >= 0 else rows[rows >= 0]
 
 
 def _mask(x: Any, n_items: int, name: str, op: str) -> np.ndarray:
@@ -200,11 +204,11 @@ def _row_sets(
     if len(kept) < len(rows):
         owner = np.repeat(np.arange(n_queries), lengths)[rows >= 0]
         lengths = np.bincount(owner, minlength=n_queries)
-    ends = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    inside = np.ones(max(len(kept) - 1, 0), np.bool_)
+        ends = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    rising = kept[1:] > kept[:-1]
     starts = ends[1:-1]
-    inside[starts[(starts > 0) & (starts < len(kept))] - 1] = False  # steps from one set into the next
-    if (np.diff(kept)[inside] > 0).all():
+    rising[starts[(starts > 0) & (starts < len(kept))] - 1] = True  # steps from one set into the next
+    if rising.all():
         return RowSets(ends, np.ascontiguousarray(kept))
     owner = np.repeat(np.arange(n_queries, dtype=np.int64), lengths)
     keys = np.unique(owner * max(n_items, 1) + kept)
