@@ -99,6 +99,7 @@ class GramRows {
     py::dict counts;
     counts["coded"] = stats.coded;
     counts["uncertain"] = stats.uncertain;
+    counts["dense"] = stats.dense;
     return py::make_tuple(rows, scores, counts);
   }
 

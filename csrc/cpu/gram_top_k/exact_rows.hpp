@@ -10,6 +10,18 @@
 
 namespace gpurec::cpu {
 
+// Entries of the columns that row `a` has.
+inline std::int64_t entries_met(const GramCall& call, std::int64_t a) {
+  std::int64_t n = 0;
+  for (std::int64_t e = call.x.indptr[a]; e < call.x.indptr[a + 1]; ++e) {
+    n += call.columns.end(call.x.columns[e]) - call.columns.begin(call.x.columns[e]);
+  }
+  return n;
+}
+
+// Entries met for each row of the matrix from which on a row is dense.
+constexpr std::int64_t kDenseRow = 4;
+
 template <class Sums>
 class ExactRows {
  public:
@@ -35,12 +47,16 @@ class ExactRows {
     for (std::int64_t m = 0; m < n_kept; ++m) best.offer(order_key(scores_[std::size_t(m)], met_[std::size_t(m)]));
   }
 
+  // Rows of which most others were met.
+  std::int64_t n_dense() const { return n_dense_; }
+
  private:
   // Sums with every row that shares a column, of which there are as many as it returns.
   std::size_t sum_all(std::int64_t a) {
     const SparseRowsView& x = call_.x;
     std::size_t n_met = 0;
     sums_.begin(x, a);
+    if (entries_met(call_, a) >= kDenseRow * x.n_rows) return sum_dense(a);
     for (std::int64_t e = x.indptr[a]; e < x.indptr[a + 1]; ++e) {
       const double value = double(x.values[e]);
       const ColumnEntry* const last = call_.columns.end(x.columns[e]);
@@ -49,6 +65,23 @@ class ExactRows {
         met_[n_met] = b->row;  // kept where it is new
         n_met += sums_.add(b->row, value, b->value) ? 1 : 0;
       }
+    }
+    return n_met;
+  }
+
+  // As `sum_all` where most rows are met, each several times: what is met is asked once a row, not with every product.
+  std::size_t sum_dense(std::int64_t a) {
+    ++n_dense_;
+    const SparseRowsView& x = call_.x;
+    for (std::int64_t e = x.indptr[a]; e < x.indptr[a + 1]; ++e) {
+      const double value = double(x.values[e]);
+      const ColumnEntry* const last = call_.columns.end(x.columns[e]);
+      for (const ColumnEntry* b = call_.columns.begin(x.columns[e]); b != last; ++b) sums_.add(b->row, value, b->value);
+    }
+    std::size_t n_met = 0;
+    for (std::int64_t b = 0; b < x.n_rows; ++b) {
+      met_[n_met] = std::uint32_t(b);
+      n_met += sums_.is_met(std::uint32_t(b)) ? 1 : 0;
     }
     return n_met;
   }
@@ -79,6 +112,7 @@ class ExactRows {
 
   const GramCall& call_;
   Sums sums_;
+  std::int64_t n_dense_ = 0;
   std::vector<std::uint32_t> met_;  // rows that share a column, and room for one that does not count
   std::vector<float> scores_;       // of these
 };

@@ -16,15 +16,7 @@ namespace {
 constexpr std::int64_t kRowsAtOnce = 16;  // that a thread takes; few, as rows may be of very different lengths
 // Sums of codes are looked for in an array of all rows, so that a row must meet one entry for so many rows at least. In a
 // small table, whose float64 sums lie in a near cache, what is saved on products must also pay for scoring k survivors.
-constexpr std::int64_t kRowsPerEntry = 12, kSmallTable = std::int64_t(1) << 16, kEntriesPerSurvivor = 256;
-
-std::int64_t entries_met(const GramCall& call, std::int64_t a) {
-  std::int64_t n = 0;
-  for (std::int64_t e = call.x.indptr[a]; e < call.x.indptr[a + 1]; ++e) {
-    n += call.columns.end(call.x.columns[e]) - call.columns.begin(call.x.columns[e]);
-  }
-  return n;
-}
+constexpr std::int64_t kRowsPerEntry = 12, kSmallTable = std::int64_t(1) << 16, kEntriesPerSurvivor = 1024;
 
 bool codes_pay(const GramCall& call, std::int64_t a) {
   if (call.code_use == CodeUse::always) return true;
@@ -35,7 +27,7 @@ bool codes_pay(const GramCall& call, std::int64_t a) {
 
 template <class Sums>
 GramStats top_k_of_rows(const GramCall& call, const CodedColumns* codes) {
-  std::atomic<std::int64_t> next{0}, coded{0}, uncertain{0};
+  std::atomic<std::int64_t> next{0}, coded{0}, uncertain{0}, dense{0};
   const std::thread::id caller = std::this_thread::get_id();
   parallel_for(call.n_threads, std::min<std::int64_t>(call.n_threads, call.n_asked), [&](std::int64_t) {
     std::optional<ExactRows<Sums>> exact;
@@ -61,8 +53,9 @@ GramStats top_k_of_rows(const GramCall& call, const CodedColumns* codes) {
     }
     coded += n_coded;
     uncertain += n_uncertain;
+    dense += exact ? exact->n_dense() : 0;
   });
-  return {coded, uncertain};
+  return {coded, uncertain, dense};
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ struct GramCall {
 struct GramStats {
   std::int64_t coded = 0;     // answered from sums of codes
   std::int64_t uncertain = 0; // of which sums of codes did not tell
+  std::int64_t dense = 0;     // met so many entries that all other rows were looked through
 };
 
 // Leaves answers unwritten where it was interrupted.

@@ -1,6 +1,6 @@
 // A thread's sums over the columns that one row has in common with each other row, kept for one row at a time.
 // `add` takes terms in ascending column order and says which is the first of its row; `take` gives the sums of a row that
-// was met and forgets them.
+// was met, as `is_met` says of any row, and forgets them.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -23,6 +23,7 @@ class ProductSums {
     sums_[b] = sum + x_a * double(x_b);
     return is_unmet(sum);
   }
+  bool is_met(std::uint32_t b) const { return !is_unmet(sums_[b]); }
   PairSums take(std::uint32_t b) {
     PairSums sums;
     sums.ab = std::exchange(sums_[b], -0.0);
@@ -45,6 +46,7 @@ class Counts {
   explicit Counts(const SparseRowsView& x) : counts_(std::size_t(x.n_rows), 0) {}
   void begin(const SparseRowsView&, std::int64_t) {}
   bool add(std::uint32_t b, double, float) { return counts_[b]++ == 0; }
+  bool is_met(std::uint32_t b) const { return counts_[b] != 0; }
   PairSums take(std::uint32_t b) {
     PairSums sums;
     sums.n = sums.ab = double(std::exchange(counts_[b], 0u));
@@ -66,6 +68,7 @@ class CountedProductSums {
     sum.n += 1.0;
     return sum.n == 1.0;
   }
+  bool is_met(std::uint32_t b) const { return sums_[b].n != 0.0; }
   PairSums take(std::uint32_t b) {
     PairSums sums;
     sums.n = sums_[b].n;
@@ -104,6 +107,7 @@ class CorrelationSums {
     s.bb += b * b;
     return s.n == 1.0;
   }
+  bool is_met(std::uint32_t b) const { return sums_[b].n != 0.0; }
   PairSums take(std::uint32_t b) { return std::exchange(sums_[b], PairSums()); }
 
  private:
