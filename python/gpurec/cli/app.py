@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 import typer.main
 
-from .commands import demo, doctor, evaluate, fit, recommend, similar
+from .commands import demo, doctor, evaluate, explain, fit, recommend, similar
 from .output import is_terminal, say
 
 __all__ = ["run_command"]
 
-_COMMANDS = (demo, fit, recommend, similar, evaluate, doctor)
+_COMMANDS = (demo, fit, recommend, similar, explain, evaluate, doctor)
 
 
 def run_command(arguments: list[str]) -> int:

@@ -3,7 +3,8 @@
 from .demo import demo
 from .doctor import doctor
 from .evaluate import evaluate
+from .explain import explain
 from .fit import fit
 from .recommend import recommend, similar
 
-__all__ = ["demo", "doctor", "evaluate", "fit", "recommend", "similar"]
+__all__ = ["demo", "doctor", "evaluate", "explain", "fit", "recommend", "similar"]

@@ -93,8 +93,13 @@ class Explanation(Tabular):
         names[:] = self.names
         return {"kind": np.array(self.kinds, object), "name": names, "contribution": self.contributions}
 
-    def _largest(self, n: int) -> list[tuple[str, float]]:
-        """The n largest reasons and, of what is left, the sum."""
+    def largest(self, n: int) -> list[tuple[str, float]]:
+        """The n largest reasons, as kind and name, and the sum of all others as one more.
+
+        Returns
+        -------
+        list of (str, float)
+        """
         labels = [
             str(name) if kind in ("baseline", "part") else f"{kind} {name!r}"
             for kind, name in zip(self.kinds, self.names)
@@ -108,7 +113,7 @@ class Explanation(Tabular):
     def text(self, n: int = 5) -> str:
         """One line: the score as a sum of its n largest reasons and of all others together."""
         words = f"{self.item_id} for {self.user_id}: {self.score:.4g} ="
-        for place, (label, value) in enumerate(self._largest(n)):
+        for place, (label, value) in enumerate(self.largest(n)):
             sign = ("-" if value < 0 else "") if place == 0 else ("- " if value < 0 else "+ ")
             words += f" {sign}{abs(value):.4g} {label}"
         return words if self.names else f"{words} 0"
@@ -131,7 +136,7 @@ class Explanation(Tabular):
         MissingExtraError
             If matplotlib is not installed (extra `plot`).
         """
-        shown = self._largest(n)[::-1]
+        shown = self.largest(n)[::-1]
         figure = import_extra("matplotlib.figure", "plot").Figure(
             figsize=(7, 1.2 + 0.3 * len(shown)), layout="constrained"
         )
