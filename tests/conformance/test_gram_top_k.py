@@ -151,6 +151,29 @@ def test_the_reference_is_a_plain_double_loop(number):
         assert got.scores[i].tolist() == [float(-s) for s, _ in found] + [-np.inf] * missing
 
 
+@pytest.mark.parametrize("member", MEMBERS)
+def test_pearson_of_movielens_is_a_plain_double_loop(member, data_folder):
+    """Of a sample of users and of items with all others, over what both were rated, to the last bit."""
+    ratings = gpurec.Interactions.from_file(data_folder / "ml-100k" / "u1.base").user_items.toarray()
+    for table in (ratings, ratings.T):
+        sample = np.random.default_rng(SEED).permutation(len(table))[:12]
+        found = gpurec.gram_top_k(
+            table, len(table), metric="pearson", rows=sample, backend=member_backend(member)
+        )
+        for a, rows, scores in zip(sample, found.rows, found.scores):
+            got = dict(zip(rows[rows >= 0].tolist(), scores[rows >= 0].tolist()))
+            wanted = {}
+            for b in range(len(table)):
+                both = (table[a] > 0) & (table[b] > 0)
+                if a == b or not both.any():
+                    continue
+                x, y, n = table[a, both].astype(np.float64), table[b, both].astype(np.float64), both.sum()
+                variances = (n * (x * x).sum() - x.sum() ** 2) * (n * (y * y).sum() - y.sum() ** 2)
+                covariance = n * (x * y).sum() - x.sum() * y.sum()
+                wanted[b] = float(np.float32(covariance / np.sqrt(variances))) if variances > 0 else 0.0
+            assert got == wanted
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_threads_do_not_change_an_answer(isa):
     rng = np.random.default_rng(SEED)

@@ -15,6 +15,8 @@ SMALL = {
     "mf": {"n_factors": 4, "max_epochs": 3, "validation_fraction": 0, "random_state": 1},
     "gf-cf": {"n_vectors": 6},
     "bspm": {"n_vectors": 6},
+    "item-knn": {"n_neighbours": 7},
+    "user-knn": {"n_neighbours": 7},
     "p3alpha": {"n_neighbours": 7},
     "rp3beta": {"n_neighbours": 7},
 }

@@ -158,8 +158,8 @@ BAD_CALLS = [
     (lambda m: m.predict(["u1"], ["e"]), UnknownIdError, "items with training interactions, got 'e'"),
     (lambda m: m.predict(["u9"], ["a"]), UnknownIdError, "users with training interactions, got 'u9'"),
     (lambda m: m.predict(["u1"], ["a"], unknown="skip"), ValueError, "'baseline'"),
-    (lambda m: m.similar_items(["a"]), ValueError, "model with factors"),
-    (lambda m: m.similar_users(["u1"]), ValueError, "model with factors"),
+    (lambda m: m.similar_items(["a"]), ValueError, "compares"),
+    (lambda m: m.similar_users(["u1"]), ValueError, "compares"),
 ]
 
 

@@ -3,6 +3,7 @@
 from .graph_filters import BSPM, GFCF
 from .item_weights import EASE, P3alpha, RP3beta
 from .mf import MF
+from .neighbours import ItemKNN, UserKNN
 from .popularity import Popularity
 from .recommender import Explanation, Recommendations, Recommender
 from .registry import MODELS, load_model
@@ -14,10 +15,12 @@ __all__ = [
     "MF",
     "MODELS",
     "Explanation",
+    "ItemKNN",
     "P3alpha",
     "Popularity",
     "RP3beta",
     "Recommendations",
     "Recommender",
+    "UserKNN",
     "load_model",
 ]

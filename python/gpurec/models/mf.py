@@ -81,7 +81,7 @@ class MF(VectorModel):
     """
 
     name: ClassVar[str] = "mf"
-    predicts_ratings: ClassVar[bool] = True
+    predicts_ratings = True
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ...data import Interactions
 
-__all__ = ["SparseItemWeights"]
+__all__ = ["SparseItemWeights", "sparse_sums", "wide_matrix"]
 
 
 class SparseItemWeights(HistoryModel):
@@ -48,25 +48,11 @@ class SparseItemWeights(HistoryModel):
         self._use(self._learn_weights(progress))
 
     def _use(self, weights: csr_array) -> None:
-        from scipy.sparse import csr_array
-
         self.weights = weights
-        wide = weights.data.astype(np.float64), weights.indices, weights.indptr
-        self._wide = csr_array(wide, shape=weights.shape)
+        self._wide = weights.astype(np.float64)
 
     def _score_histories(self, histories: SparseRows) -> np.ndarray:
-        from scipy.sparse import csr_array
-
-        ones = csr_array(
-            (histories.values.astype(np.float64), histories.columns, histories.indptr), shape=histories.shape
-        )
-        # SciPy adds products to +0.0 by rising row of the weights. Those of float32 numbers are exact in
-        # float64, so that a compiler that fuses them changes nothing.
-        sums = ones @ self._wide
-        scores = np.full(sums.shape, -np.inf, np.float32)
-        owners = np.repeat(np.arange(histories.n_rows), np.diff(sums.indptr))
-        scores[owners, sums.indices] = sums.data.astype(np.float32) + np.float32(0)  # -0 becomes +0
-        return scores
+        return sparse_sums(wide_matrix(histories), self._wide)
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {
@@ -88,3 +74,37 @@ class SparseItemWeights(HistoryModel):
         if not np.isfinite(values).all():
             raise ArtifactError("[load] expected finite weights, got NaN or infinity; fit and save again")
         self._use(csr_array((values, items, indptr), shape=(n_items, n_items)))
+
+
+def wide_matrix(rows: SparseRows) -> csr_array:
+    """The same entries as CSR, float64."""
+    from scipy.sparse import csr_array
+
+    return csr_array((rows.values.astype(np.float64), rows.columns, rows.indptr), shape=rows.shape)
+
+
+def sparse_sums(left: csr_array, right: csr_array) -> np.ndarray:
+    """left @ right as scores, float32 (n_rows, n_columns); -inf where there is no product.
+
+    Parameters
+    ----------
+    left, right : scipy CSR, float64, columns rising in each row
+        Of values that float32 holds.
+
+    Notes
+    -----
+    Sums in float64 by rising column of `left`, rounded once: a row depends on its row of `left` alone.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> sparse_sums(csr_array([[1.0, 1.0]]), csr_array([[2.0, 0.0], [0.5, 0.0]])).tolist()
+    [[2.5, -inf]]
+    """
+    # SciPy adds products to +0.0 by rising row of `right`. Those of float32 numbers are exact in float64, so
+    # that a compiler that fuses them changes nothing.
+    sums = left @ right
+    scores = np.full(sums.shape, -np.inf, np.float32)
+    owners = np.repeat(np.arange(sums.shape[0]), np.diff(sums.indptr))
+    scores[owners, sums.indices] = sums.data.astype(np.float32) + np.float32(0)  # -0 becomes +0
+    return scores

@@ -5,7 +5,7 @@ from .explanation import Explanation, Reasons
 from .fitted import KIND
 from .recommendations import Recommendations
 from .score_rows import HistoryModel, ScoreRowModel
-from .settings import real_setting, whole_setting
+from .settings import one_of, real_setting, whole_setting
 from .vectors import VectorModel
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Recommender",
     "ScoreRowModel",
     "VectorModel",
+    "one_of",
     "real_setting",
     "whole_setting",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ...backends import strict_floats
 from ...errors import UnknownIdError
 from ...id_stores import id_at, plain_ids
 from ...progress import Progress
+from ...types import TopK
 from .queries import checked_k, take_ids
 from .recommendations import Recommendations
 from .recommending import RecommendingModel
@@ -55,7 +56,7 @@ class Recommender(RecommendingModel):
     without any, as the maps of a split may hold, is unknown to the model.
     """
 
-    predicts_ratings: ClassVar[bool] = False
+    predicts_ratings: bool = False
 
     # What a subclass says.
 
@@ -72,8 +73,16 @@ class Recommender(RecommendingModel):
     def _factors(self, side: str) -> np.ndarray:
         """Factors of the "user" or "item" side, float32 (n, n_factors), by which rows are similar."""
         raise ValueError(
-            f"[similar_{side}s] expected a model with factors, got {self.name}, which has none; fit 'mf'"
+            f"[similar_{side}s] expected a model that compares {side}s, got {self.name}, which does not; "
+            f"fit 'mf' or '{side}-knn'"
         )
+
+    def _similar_rows(self, side: str, rows: np.ndarray, k: int) -> TopK:
+        """The k known rows of a side most similar to each of some rows, themselves left out."""
+        factors = self._factors(side)
+        counts = self.training.user_counts if side == "user" else self.training.item_counts
+        index = self._index(f"similar_{side}s", lambda: factors, "cosine")
+        return index.search_ids(rows, k, allow=counts > 0)
 
     # Fitting.
 
@@ -165,27 +174,29 @@ class Recommender(RecommendingModel):
     # Similar ones.
 
     def similar_items(self, item_ids: Any, k: int = 10) -> Recommendations:
-        """The k items whose factors have the highest cosine with each given item, itself left out.
+        """The k items most similar to each given item, itself left out.
 
         Returns
         -------
         Recommendations
-            With columns item_id, similar_item_id, score, rank. Biases play no part.
+            With columns item_id, similar_item_id, score, rank. The score is the cosine of factors, without
+            biases, or of a model of neighbours the similarity by which it recommends.
 
         Raises
         ------
         UnknownIdError
             If an item is unknown.
+        ValueError
+            If the model does not compare items.
         """
         return self._similar("item", item_ids, k)
 
     def similar_users(self, user_ids: Any, k: int = 10) -> Recommendations:
-        """The k users whose factors have the highest cosine with each given user, as `similar_items`."""
+        """The k users most similar to each given user, as `similar_items`."""
         return self._similar("user", user_ids, k)
 
     def _similar(self, side: str, ids: Any, k: int) -> Recommendations:
         training = self.training
-        factors = self._factors(side)
         ids = plain_ids(ids)
         rows = training.known_rows(side, ids)
         if (rows < 0).any():
@@ -194,10 +205,7 @@ class Recommender(RecommendingModel):
                 f"{id_at(ids, np.argmin(rows))!r}; leave it out"
             )
         id_map = training.user_map if side == "user" else training.item_map
-        counts = training.user_counts if side == "user" else training.item_counts
-        found = self._index(f"similar_{side}s", lambda: factors, "cosine").search_ids(
-            rows, min(checked_k(k), max(len(factors), 1)), allow=counts > 0
-        )
+        found = self._similar_rows(side, rows, min(checked_k(k), max(len(id_map), 1)))
         return Recommendations.from_top_k(
             take_ids(ids, np.arange(len(rows))), found, id_map, columns=(f"{side}_id", f"similar_{side}_id")
         )

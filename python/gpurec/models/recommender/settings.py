@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["real_setting", "whole_setting"]
+__all__ = ["one_of", "real_setting", "whole_setting"]
 
 
 def whole_setting(model: str, name: str, value: Any, low: int) -> int:
@@ -40,3 +40,16 @@ def real_setting(model: str, name: str, value: Any, low: float, high: float) -> 
     if not (low <= value <= high and math.isfinite(value)):
         raise ValueError(f"[{model}] expected {name} from {low} to {high}, got {value}; choose one inside")
     return float(value)
+
+
+def one_of(model: str, name: str, value: Any, known: tuple[str, ...]) -> str:
+    """One of the words that are known.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"[{model}] expected {name} of {', '.join(known)}, got {value!r}; choose one")
+    return value

@@ -63,6 +63,30 @@ class TrainingPart:
             interactions.user_map.copy(), interactions.item_map.copy(), interactions.user_items, (low, high)
         )
 
+    def with_more(self, interactions: Interactions) -> TrainingPart:
+        """This part and more interactions; new ids get the rows after the old ones.
+
+        Notes
+        -----
+        Weights of a pair that is there already are added, as those of a pair that stands twice are in `of`:
+        exactly so where float32 holds their sums, as it does those of ratings.
+        """
+        from ...data.matrix import user_items_matrix
+
+        user_map, item_map = self.user_map.copy(), self.item_map.copy()
+        user_map.add(interactions.user_map)
+        item_map.add(interactions.item_map)
+        moved = interactions.reindex(user_map, item_map)
+        old = self.user_items.tocoo()
+        matrix = user_items_matrix(
+            np.concatenate([old.row, moved.user_rows]),
+            np.concatenate([old.col, moved.item_rows]),
+            np.concatenate([old.data, moved.weights]),
+            (len(user_map), len(item_map)),
+        )
+        bounds = [*self.weight_range, *moved.weights.tolist()]
+        return TrainingPart(user_map, item_map, matrix, (min(bounds), max(bounds)))
+
     @property
     def n_users(self) -> int:
         return self.user_items.shape[0]
