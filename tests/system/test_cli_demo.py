@@ -1,4 +1,4 @@
-"""`gpurec demo`: real ratings, two models, top-10 films by title beside what people liked."""
+"""`gpurec demo`: real ratings, models side by side, top-10 films by title beside what people liked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .command import run_process
 
 
 def test_demo(tmp_path: Path) -> None:
-    done = run_process("demo", "--seed", "1", folder=tmp_path)
+    done = run_process("demo", "--seed", "1", "--picture", "compared.png", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
     head, metrics, *people = done.stdout.split("\n\n")
@@ -17,12 +17,26 @@ def test_demo(tmp_path: Path) -> None:
     assert "\nduplicates: 100,004 -> 100,004 records" in head
     assert head.endswith("seed 1: 80,003 ratings to learn from, 20,001 to judge by")
 
-    first, *lines = (line.split("\t") for line in metrics.splitlines()[1:])
-    assert first == ["metric", "popularity", "mf"]
+    *table, note, drawn = metrics.splitlines()[1:]
+    first, *lines = (line.split("\t") for line in table)
+    assert first == ["metric", "popularity", "user-knn", "item-knn", "mf", "gf-cf"]
     found = {name: values for name, *values in lines}
-    assert list(found) == ["precision@10", "recall@10", "f1@10", "ndcg@10", "rmse"]
-    assert found["rmse"][0] == "-" and 0.8 < float(found["rmse"][1]) < 0.95
-    assert 0.05 < float(found["ndcg@10"][0]) < 0.3
+    of_lists, of_ratings = ["precision@10", "recall@10", "f1@10", "ndcg@10"], ["rmse", "mae"]
+    assert list(found) == [*of_lists, *of_ratings, "recommend_seconds"]
+    estimates = {
+        name: [float(value.split()[0]) if value != "-" else None for value in values]
+        for name, values in found.items()
+    }
+    for name in of_lists:
+        popularity, *_, graph_filter = estimates[name]
+        assert 0.03 < popularity < graph_filter < 0.4 and found[name][-1].endswith("]*")
+        assert all(re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\]\*?", value) for value in found[name])
+    assert [value is None for value in estimates["rmse"]] == [True, False, False, False, True]
+    assert all(0.8 < value < 0.95 for value in estimates["rmse"][1:4])
+    assert all(0.6 < value < 0.75 for value in estimates["mae"][1:4])
+    assert note.startswith("In brackets the 95 % interval over users; * differs from popularity")
+    assert drawn == "Drawn in compared.png"
+    assert (tmp_path / "compared.png").read_bytes().startswith(b"\x89PNG")
 
     assert len(people) == 3
     for person in people:

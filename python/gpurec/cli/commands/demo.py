@@ -1,12 +1,15 @@
-"""`gpurec demo`: from real ratings to top-10 films for real people, on data that a package brings."""
+"""`gpurec demo`: recommenders compared on real ratings that a package brings, and films for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import typer
 
+from ...errors import MissingExtraError
 from ..options import SeedOption
 from ..output import note, say, show_table
 
@@ -19,14 +22,24 @@ __all__ = ["demo"]
 _K = 10
 _N_PEOPLE = 3
 _LIKED = 4.0  # stars from which on a film is liked, in the lists and in the metrics
-_METRICS = (*(f"{metric}@{_K}" for metric in ("precision", "recall", "f1", "ndcg")), "rmse")
+_METRICS = (*(f"{metric}@{_K}" for metric in ("precision", "recall", "f1", "ndcg")), "rmse", "mae")
 
 
-def demo(seed: SeedOption = 0) -> None:
-    """Clean, split, fit, evaluate and recommend on MovieLens; needs the extra `demo` and no network."""
+def demo(
+    seed: SeedOption = 0,
+    picture: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Where the comparison is drawn (png, svg, pdf; extra `plot`)."),
+    ] = Path("gpurec-demo.png"),
+) -> None:
+    """Clean, split, fit, compare and recommend on MovieLens; needs the extra `demo` and no network.
+
+    Popularity, user-based and item-based neighbours, matrix factorisation and a graph filter are judged side
+    by side: their lists with 95 % intervals, and the ratings of those that predict any.
+    """
     from ...data import clean, load_movielens, random_split
-    from ...evaluation import evaluate
-    from ...models import MF, Popularity
+    from ...evaluation import compare, evaluate
+    from ...models import GFCF, MF, ItemKNN, Popularity, UserKNN
 
     note("reading MovieLens")
     ratings, films = load_movielens()
@@ -36,22 +49,37 @@ def demo(seed: SeedOption = 0) -> None:
     train, test = random_split(ratings, 0.2, random_state=seed)
     say(f"Split at random, seed {seed}: {len(train):,} ratings to learn from, {len(test):,} to judge by")
 
-    models: list[Recommender] = [Popularity(), MF(random_state=seed)]
-    evaluations = [evaluate(model.fit(train), test, k=_K, relevant_from=_LIKED) for model in models]
+    mf = MF(random_state=seed)
+    models: list[Recommender] = [
+        Popularity(),
+        UserKNN(rating="baseline"),
+        ItemKNN(rating="baseline"),
+        mf,
+        GFCF(random_state=seed),
+    ]
+    evaluations = []
+    for model in models:
+        note(f"fitting and judging {model.name}")
+        evaluations.append(evaluate(model.fit(train), test, k=_K, relevant_from=_LIKED))
+    comparison = compare(evaluations, metrics=_METRICS, show=False, random_state=seed)
+    head, *lines = comparison.cells()
     say()
-    show_table(
-        ["metric", *(evaluation.name for evaluation in evaluations)],
-        [
-            [metric, *(f"{e.mean(metric):.4f}" if metric in e.metrics else "-" for e in evaluations)]
-            for metric in _METRICS
-        ],
-        title=f"On the test part; relevant is what a user gave {_LIKED:g} stars or more",
+    show_table(head, lines, title=f"On the test part; relevant is what a user gave {_LIKED:g} stars or more")
+    say(
+        "In brackets the 95 % interval over users; "
+        f"* differs from {models[0].name} beyond its paired interval"
     )
+    try:
+        comparison.plot(picture)
+    except MissingExtraError as error:
+        say(f"No picture: {error}")
+    else:
+        say(f"Drawn in {picture}")
     columns = films.select("item_id", "title", "year").iter_rows()
     titles = {item_id: _title(item_id, title, year) for item_id, title, year in columns}
     for user_row in _people(train, seed):
         say()
-        _show_person(models[-1], train, user_row, titles)
+        _show_person(mf, train, user_row, titles)
 
 
 def _title(item_id: int, title: str | None, year: int | None) -> str:

@@ -116,7 +116,9 @@ class ItemKNN(NeighbourModel):
         )
         if wanted is not None:
             places = places[wanted[lists.owners[places]]]
-        places = np.sort(places)
+        is_place = np.zeros(len(lists.rows), bool)  # several times as fast as sorting them
+        is_place[places] = True
+        places = np.flatnonzero(is_place)
         voters = lists.rows[places]
         by_item = np.zeros(self.training.n_items)
         by_item[items] = deviations
