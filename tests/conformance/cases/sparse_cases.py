@@ -127,4 +127,6 @@ def disguise_sparse(rng: np.random.Generator, matrix: scipy.sparse.csr_matrix):
         return scipy.sparse.coo_matrix((halves, (coo.row[order], coo.col[order])), shape=matrix.shape)
     if (form in ("lil", "bsr", "dok") and (matrix.data == 0).any()) or 0 in matrix.shape:
         return matrix  # these formats lose stored zeros, or know no empty matrix
+    if form == "bsr":
+        return matrix.tobsr(blocksize=(1, 1))  # larger blocks store zeros, which are entries
     return matrix.asformat(form)
