@@ -88,8 +88,8 @@ def sparse_sums(left: csr_array, right: csr_array) -> np.ndarray:
 
     Parameters
     ----------
-    left, right : scipy CSR, float64, columns rising in each row
-        Of values that float32 holds.
+    left, right : scipy CSR, float64
+        Of values that float32 holds; columns of `left` rise in each row.
 
     Notes
     -----

@@ -99,6 +99,8 @@ class ItemKNN(NeighbourModel):
         return Reasons("item", items, self._sums[items].toarray()[:, item_rows].T)
 
     def _prepared(self, lists: NeighbourLists) -> dict[str, Any]:
+        if not self.predicts_ratings:
+            return {}
         counts = np.bincount(lists.rows, minlength=lists.n_rows)
         begins = np.concatenate([[0], np.cumsum(counts)])
         return {"_found_at": np.argsort(lists.rows, kind="stable"), "_found_from": begins}

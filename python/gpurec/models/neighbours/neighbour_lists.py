@@ -20,8 +20,6 @@ __all__ = ["NeighbourLists", "Similarity"]
 
 # Of answers of `gram_top_k`, missing places and all, that are there at a time.
 _BLOCK_BYTES = 64 << 20
-# Metrics of which the similarity of two rows depends on these alone and is the same both ways, bit for bit.
-_OF_TWO_ROWS = ("cosine", "dot", "pearson", "pearson_centred", "jaccard")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +69,11 @@ class NeighbourLists:
         return self.rows[part], self.similarities[part]
 
     def matrix(self) -> csr_array:
-        """The similarities as CSR, float32, shape (n_rows, n_rows), columns rising in each row."""
+        """The similarities as CSR, float64, shape (n_rows, n_rows), in their order."""
         from scipy.sparse import csr_array
 
-        parts = self.similarities, self.rows, self.indptr
-        matrix = csr_array(parts, shape=(self.n_rows, self.n_rows), copy=True)
-        matrix.sort_indices()
-        return matrix
+        parts = self.similarities.astype(np.float64), self.rows, self.indptr
+        return csr_array(parts, shape=(self.n_rows, self.n_rows))
 
     def to_tensors(self) -> dict[str, np.ndarray]:
         """Tensors to save."""
@@ -129,22 +125,20 @@ class Similarity:
     how: dict[str, Any]
 
     @property
-    def is_of_two_rows(self) -> bool:
-        """Whether rows that do not change stay as similar as they were."""
-        return self.how["metric"] in _OF_TWO_ROWS and self.how["weighting"] is None
+    def depends_on_all(self) -> bool:
+        """Whether two rows may become more or less alike by what other rows get."""
+        return self.how["metric"] == "adjusted_cosine" or self.how["weighting"] is not None
 
-    def lists(self, x: csr_array, progress: Progress = False, label: str = "") -> NeighbourLists:
+    def lists(self, x: csr_array, progress: Progress, label: str) -> NeighbourLists:
         """The neighbours of all rows of a sparse matrix."""
         n_rows = x.shape[0]
-        return NeighbourLists.of_entries(
-            *self._entries(x, np.arange(n_rows), self.n_kept, progress, label), n_rows
-        )
+        return NeighbourLists.of_entries(*self._entries(x, np.arange(n_rows), progress, label), n_rows)
 
     def _entries(
-        self, x: csr_array, asked: np.ndarray, k: int, progress: Progress = False, label: str = ""
+        self, x: csr_array, asked: np.ndarray, progress: Progress, label: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Owners, rows and similarities of the k nearest neighbours of some rows."""
-        k = min(k, max(x.shape[0] - 1, 1))
+        """Owners, rows and similarities of the neighbours of some rows."""
+        k = min(self.n_kept, max(x.shape[0] - 1, 1))
         size = max(1, _BLOCK_BYTES // (12 * k))
         parts = [(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))]
         with reporter(progress, label, len(asked)) as report:
@@ -158,7 +152,9 @@ class Similarity:
         owners, rows, similarities = (np.concatenate(columns) for columns in zip(*parts))
         return owners, rows, similarities
 
-    def updated(self, old: NeighbourLists, x: csr_array, changed: np.ndarray) -> NeighbourLists:
+    def updated(
+        self, old: NeighbourLists, x: csr_array, changed: np.ndarray, progress: Progress, label: str
+    ) -> NeighbourLists:
         """What `lists(x)` gives, from the lists before some rows of x changed and others were added to it.
 
         Parameters
@@ -166,46 +162,25 @@ class Similarity:
         old : NeighbourLists
         x : scipy CSR, shape (n_rows, n_columns)
             As it is now; entries of rows that did not change are as they were.
-        changed : int64 array
-            Rows that changed, and all new ones.
+        changed : bool array, shape (n_rows,)
+            Rows that got entries.
 
         Notes
         -----
-        Rows that changed are compared with all others: so many rows of the Gram matrix are made. In other
-        lists their old similarities give way to the new ones. Where a full list lost more than it got, what
-        comes next was never kept: such a row is compared with all others too.
+        Made anew are the lists of rows that have a column in common with one that changed; others cannot have
+        it as a neighbour.
         """
-        n_rows, n_kept = x.shape[0], self.n_kept
-        old_lengths = np.zeros(n_rows, np.int64)
-        old_lengths[: old.n_rows] = old.lengths
-        full = old_lengths == n_kept
-        # The least that stands in a full list: what ranks below it may have been left out.
-        least, last = np.zeros(n_rows, np.float32), np.full(n_rows, n_rows)
-        ends = old.indptr[1:][full[: old.n_rows]] - 1
-        least[full], last[full] = old.similarities[ends], old.rows[ends]
-        is_changed = np.zeros(n_rows, bool)
-        is_changed[changed] = True
-
-        new: list[tuple[np.ndarray, ...]] = []
-        size = max(1, _BLOCK_BYTES // (12 * n_rows))
-        for first in range(0, len(changed), size):
-            owners, rows, similarities = self._entries(x, changed[first : first + size], n_rows)
-            ranks = np.arange(len(owners)) - np.searchsorted(owners, owners)
-            kept = ranks < n_kept
-            new.append((owners[kept], rows[kept], similarities[kept]))
-            stays = (similarities > least[rows]) | ((similarities == least[rows]) & (owners <= last[rows]))
-            stays &= ~is_changed[rows]
-            new.append((rows[stays].astype(np.int64), owners[stays].astype(np.int32), similarities[stays]))
-        stays = ~is_changed[old.owners] & ~is_changed[old.rows]
-        new.append((old.owners[stays].astype(np.int64), old.rows[stays], old.similarities[stays]))
-        owners, rows, similarities = (np.concatenate(columns) for columns in zip(*new))
-        unsure = full & ~is_changed & (np.bincount(owners, minlength=n_rows) < n_kept)
-        sure = ~unsure[owners]
-        again = self._entries(x, np.flatnonzero(unsure), n_kept)
+        if self.depends_on_all:
+            return self.lists(x, progress, label)
+        owners = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+        is_met = np.zeros(x.shape[1], bool)
+        is_met[x.indices[changed[owners]]] = True
+        is_touched = changed.copy()
+        is_touched[owners[is_met[x.indices]]] = True
+        new = self._entries(x, np.flatnonzero(is_touched), progress, label)
+        stays = ~is_touched[old.owners]
         owners, rows, similarities = (
-            np.concatenate([part[sure], more]) for part, more in zip((owners, rows, similarities), again)
+            np.concatenate([kept[stays], found])
+            for kept, found in zip((old.owners, old.rows, old.similarities), new)
         )
-        order = np.lexsort((rows, -similarities, owners))
-        owners, rows, similarities = owners[order], rows[order], similarities[order]
-        kept = np.arange(len(owners)) - np.searchsorted(owners, owners) < n_kept
-        return NeighbourLists.of_entries(owners[kept], rows[kept], similarities[kept], n_rows)
+        return NeighbourLists.of_entries(owners, rows, similarities, x.shape[0])

@@ -34,8 +34,6 @@ _USUAL: dict[str, Any] = {
     "damping": 0.0,
 }
 _RATINGS = ("weighted", "centred", "baseline")
-# Where more than this share of the rows changed, lists are made anew.
-_MOST_CHANGED = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -174,10 +172,10 @@ class NeighbourModel(ScoreRowModel):
         A model that is not fitted is fitted. Weights of a pair that is there already are added, as `fit` adds
         those of a pair that stands twice. An error or Ctrl-C on the way leaves the model as it was.
 
-        Cost: rows of the compared side with new interactions are compared with all others, which is their
-        share of the cost of `fit`; biases are learnt anew. Where more than an eighth of the rows are touched,
-        or the similarity of two rows depends on others too or is not the same both ways (metrics
-        "adjusted_cosine", "asymmetric_cosine" and "tversky", any weighting), it costs what `fit` does.
+        Cost: of the compared side, rows are compared anew that have a user or an item in common with one that
+        got an interaction, which is their share of the cost of `fit`; biases are learnt anew, and the rest is
+        linear in the interactions. With the metric "adjusted_cosine" or a weighting, every similarity depends
+        on all interactions, and it costs what `fit` does.
         """
         if self._training is None:
             return self.fit(interactions, progress=progress)
@@ -193,22 +191,18 @@ class NeighbourModel(ScoreRowModel):
         return self
 
     def _updated_lists(self, interactions: Interactions, progress: Progress) -> NeighbourLists:
-        similarity, x = self._similarity(), self._compared()
+        x = self._compared()
         id_map = self.user_map if self._side == "user" else self.item_map
         ids = interactions.user_ids() if self._side == "user" else interactions.item_ids()
-        is_changed = np.zeros(x.shape[0], bool)
-        is_changed[id_map.rows(ids)] = True
-        is_changed[self._lists.n_rows :] = True
-        changed = np.flatnonzero(is_changed)
-        if not similarity.is_of_two_rows or len(changed) > _MOST_CHANGED * x.shape[0]:
-            return similarity.lists(x, progress, f"fitting {self.name}")
-        return similarity.updated(self._lists, x, changed)
+        changed = np.zeros(x.shape[0], bool)
+        changed[id_map.rows(ids)] = True
+        return self._similarity().updated(self._lists, x, changed, progress, f"fitting {self.name}")
 
     def _use(self, lists: NeighbourLists) -> None:
         """Take over lists of neighbours, all at the end, and what follows from them."""
         rating, ratings = self.settings["rating"], self.training.user_items
         if rating is None:
-            learnt: dict[str, Any] = {"_sums": lists.matrix().astype(np.float64)}
+            learnt: dict[str, Any] = {"_sums": lists.matrix()}
         else:
             fallback = Biases.learnt(ratings, self.settings["user_penalty"], self.settings["item_penalty"])
             expected = {
@@ -220,11 +214,10 @@ class NeighbourModel(ScoreRowModel):
             deviations = ratings.astype(np.float64)
             deviations.data -= expected.expected(users, ratings.indices)
             learnt = {"_fallback": fallback, "_expected": expected, "_deviations": deviations}
-            learnt |= self._prepared(lists)
-        vars(self).update(learnt, _lists=lists)
+        vars(self).update(learnt | self._prepared(lists), _lists=lists)
 
     def _prepared(self, lists: NeighbourLists) -> dict[str, Any]:
-        """What `_votes` needs beside the lists."""
+        """What a subclass needs beside the lists."""
         return {}
 
     @abstractmethod

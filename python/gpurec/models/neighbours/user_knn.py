@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..item_weights.sparse_weights import sparse_sums
 from ..recommender import Reasons
+from .neighbour_lists import NeighbourLists
 from .neighbour_model import NeighbourModel, Votes, ones
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["UserKNN"]
 
@@ -55,12 +59,21 @@ class UserKNN(NeighbourModel):
         "damping": 0.5,
     }
 
+    # Of sums: ones where users had an item, float64.
+    _had: csr_array
+
+    def _prepared(self, lists: NeighbourLists) -> dict[str, Any]:
+        had = self.training.user_items
+        return {} if self.predicts_ratings else {"_had": ones(had).astype(np.float64)}
+
     def _summed(self, user_rows: np.ndarray) -> np.ndarray:
-        return sparse_sums(self._sums[user_rows], ones(self.training.user_items).astype(np.float64))
+        similarities = self._sums[user_rows]
+        similarities.sort_indices()
+        return sparse_sums(similarities, self._had)
 
     def _summands(self, user_row: int, item_rows: np.ndarray) -> Reasons:
         neighbours, similarities = self._lists.of(user_row)
-        had = ones(self.training.user_items[neighbours]).toarray()[:, item_rows]
+        had = self._had[neighbours].toarray()[:, item_rows]
         return Reasons("user", neighbours, had.T * similarities.astype(np.float64))
 
     def _votes(self, user_row: int, wanted: np.ndarray | None) -> Votes:
