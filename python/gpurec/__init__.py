@@ -35,7 +35,18 @@ if TYPE_CHECKING:
     from .data import Interactions
     from .evaluation import compare
     from .evaluation.evaluate import evaluate
-    from .models import BSPM, EASE, GFCF, MF, P3alpha, Popularity, RP3beta, load_model
+    from .models import (
+        BSPM,
+        EASE,
+        GFCF,
+        MF,
+        ItemKNN,
+        P3alpha,
+        Popularity,
+        RP3beta,
+        UserKNN,
+        load_model,
+    )
 
 __version__ = "0.1.0"
 
@@ -45,10 +56,12 @@ _LAZY = {
     "EASE": "models",
     "GFCF": "models",
     "Interactions": "data",
+    "ItemKNN": "models",
     "MF": "models",
     "P3alpha": "models",
     "Popularity": "models",
     "RP3beta": "models",
+    "UserKNN": "models",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load_model": "models",
@@ -67,6 +80,7 @@ __all__ = [
     "IdMap",
     "Interactions",
     "ItemIndex",
+    "ItemKNN",
     "Matches",
     "MissingExtraError",
     "NotFittedError",
@@ -77,6 +91,7 @@ __all__ = [
     "SgdRates",
     "TopK",
     "UnknownIdError",
+    "UserKNN",
     "compare",
     "evaluate",
     "gram_top_k",

@@ -55,6 +55,9 @@ class ItemKNN(NeighbourModel):
     most similar neighbour first. Where there is no neighbour, or the user or the item is unknown, it is b, an
     unknown bias being 0.
 
+    Weights of a pair that stands twice are added: where ratings are, give each pair once
+    (`gpurec.data.resolve_duplicates`).
+
     Memory: 8 bytes a neighbour kept, without `rating` 12 more, with it 12 more and 12 bytes an interaction;
     while it learns, 64 MB and what `gram_top_k` takes. See `fit_partial` for learning more.
 
@@ -65,11 +68,11 @@ class ItemKNN(NeighbourModel):
     Examples
     --------
     >>> from gpurec import Interactions
-    >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"], [5, 4, 2, 1, 4])
+    >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"], [5, 4, 2, 1, 5])
     >>> ItemKNN().fit(plays).recommend([3], k=1).to_dicts()[0]["item_id"]
     'b'
-    >>> ItemKNN(rating="centred", metric="cosine", damping=0).fit(plays).predict([3], ["b"]).round(3).tolist()
-    [2.833]
+    >>> ItemKNN(rating="centred", metric="cosine", damping=0).fit(plays).predict([3], ["b"]).tolist()
+    [3.5]
     """
 
     name: ClassVar[str] = "item-knn"
@@ -78,7 +81,7 @@ class ItemKNN(NeighbourModel):
         "metric": "asymmetric_cosine",
         "alpha": 0.8,
         "weighting": "tf-idf",
-        "n_neighbours": 100,
+        "n_neighbours": 50,
     }
     _of_ratings: ClassVar[dict[str, Any]] = {
         "metric": "adjusted_cosine",

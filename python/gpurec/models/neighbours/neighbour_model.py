@@ -69,9 +69,10 @@ class NeighbourModel(ScoreRowModel):
 
     # "item" or "user": the rows that are compared.
     _side: ClassVar[str]
-    # What settings are where none is given, for scores that are sums and for ratings.
+    # What settings are where none is given: of scores that are sums, of ratings, and of one form of these.
     _of_sums: ClassVar[dict[str, Any]]
     _of_ratings: ClassVar[dict[str, Any]]
+    _of_weighted: ClassVar[dict[str, Any]] = {}
 
     _lists: NeighbourLists
     # Of scores that are sums of similarities: these, float64.
@@ -101,6 +102,8 @@ class NeighbourModel(ScoreRowModel):
         if rating is not None:
             one_of(name, "rating", rating, _RATINGS)
         usual = _USUAL | (self._of_sums if rating is None else self._of_ratings)
+        if rating == "weighted":
+            usual |= self._of_weighted
         if metric is not None:
             usual["alpha"] = None  # which goes with the usual metric
         given = {

@@ -40,7 +40,7 @@ class UserKNN(NeighbourModel):
     --------
     >>> from gpurec import Interactions
     >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"])
-    >>> model = UserKNN().fit(plays)
+    >>> model = UserKNN(metric="cosine", weighting="none").fit(plays)
     >>> model.recommend([3], k=1).to_dicts()[0]["item_id"], model.similar_users([1], k=1).to_dicts()
     ('b', [{'user_id': 1, 'similar_user_id': 2, 'score': 1.0, 'rank': 1}])
     """
@@ -48,8 +48,9 @@ class UserKNN(NeighbourModel):
     name: ClassVar[str] = "user-knn"
     _side: ClassVar[str] = "user"
     _of_sums: ClassVar[dict[str, Any]] = {
-        "metric": "cosine",
-        "weighting": "tf-idf",
+        "metric": "asymmetric_cosine",
+        "alpha": 0.8,
+        "weighting": "bm25",
         "n_neighbours": 100,
     }
     _of_ratings: ClassVar[dict[str, Any]] = {
@@ -58,6 +59,7 @@ class UserKNN(NeighbourModel):
         "n_neighbours": 30,
         "damping": 0.5,
     }
+    _of_weighted: ClassVar[dict[str, Any]] = {"metric": "adjusted_cosine"}
 
     # Of sums: ones where users had an item, float64.
     _had: csr_array
@@ -78,13 +80,11 @@ class UserKNN(NeighbourModel):
 
     def _votes(self, user_row: int, wanted: np.ndarray | None) -> Votes:
         neighbours, similarities = self._lists.of(user_row)
-        theirs = self._deviations[neighbours]
-        places = np.repeat(np.arange(len(neighbours)), np.diff(theirs.indptr))
-        items, deviations = theirs.indices, theirs.data
+        # By item, and within an item as neighbours stand: the most similar first.
+        theirs = self._deviations[neighbours].tocsc()
+        items = np.repeat(np.arange(self.training.n_items), np.diff(theirs.indptr))
+        places, deviations = theirs.indices, theirs.data
         if wanted is not None:
             kept = wanted[items]
             items, places, deviations = items[kept], places[kept], deviations[kept]
-        # By item, and within an item as they stand: the most similar user first.
-        order = np.sort(items.astype(np.int64) << 32 | np.arange(len(items))) & 0xFFFFFFFF
-        places = places[order]
-        return Votes(items[order], neighbours[places], similarities[places], deviations[order])
+        return Votes(items, neighbours[places], similarities[places], deviations)
