@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         EASE,
         GFCF,
         MF,
+        ContentBased,
         ItemKNN,
         P3alpha,
         Popularity,
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 # Loaded when first asked for: serving code that only searches does not pay for them.
 _LAZY = {
     "BSPM": "models",
+    "ContentBased": "models",
     "EASE": "models",
     "GFCF": "models",
     "Interactions": "data",
@@ -74,6 +76,7 @@ __all__ = [
     "MF",
     "ArtifactError",
     "BackendUnavailableError",
+    "ContentBased",
     "DeviceError",
     "FactorTable",
     "GpurecError",

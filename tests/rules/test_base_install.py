@@ -63,17 +63,22 @@ def test_models_fit_and_recommend(tmp_path: Path) -> None:
     output = run(
         """
         part = gpurec.Interactions.from_arrays(["u", "u", "v"], ["a", "b", "b"], [5.0, 3.0, 4.0])
-        for model in (gpurec.Popularity(), gpurec.MF(n_factors=2, random_state=0)):
+        for model in (gpurec.Popularity(), gpurec.MF(n_factors=2, random_state=0), gpurec.ContentBased()):
             print([row["item_id"] for row in model.fit(part).recommend(["v"], k=5).to_dicts()])
         """,
         tmp_path,
     )
-    assert output == "['a']\n['a']\n"
+    assert output == "['a']\n['a']\n['a']\n"
 
 
 FEATURES = {
     "a parquet file": ("gpurec.Interactions.from_file('ratings.parquet')", "data"),
     "a table": ("recommended.to_polars()", "data"),
+    "features of words": (
+        "from gpurec.features import FeatureTable as T; t = T(['a'], {'w': ['x y z']});"
+        "gpurec.ContentBased().fit(part, item_features=t)",
+        "features",
+    ),
     "the demonstration data": ("import gpurec.data; gpurec.data.load_movielens()", "demo"),
 }
 

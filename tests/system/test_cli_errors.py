@@ -34,6 +34,14 @@ BAD_INPUT = [
     ([*FIT, "--model", "mf", "--set", "n_factors=many"], "n_factors.* got 'many'"),
     ([*FIT, "--model", "mf", "--set", "n_factors=2", "--set", "n_factors=3"], "each setting once"),
     ([*FIT, "--model", "mf", "--seed", "x"], "'--seed'"),
+    ([*FIT, "--model", "mf", "--item-features", "ratings.csv"], "expected each id once"),
+    ([*FIT, "--model", "mf", "--item-features", "empty.csv"], "expected a table in empty.csv"),
+    ([*FIT, "--model", "mf", "--item-features", "films.csv"], "takes features, got mf; do: --model content"),
+    ([*FIT, "--model", "content", "--user-features", "absent.csv"], "No such file or directory: absent.csv"),
+    (
+        [*FIT, "--model", "content", "--item-features", "films.csv"],
+        "items with training interactions, got none",
+    ),
     (["recommend", "absent", "--user", "1"], r"\[load\] .*absent"),
     (["recommend", "ratings.csv", "--user", "1"], r"\[load\] .*ratings.csv"),
     (ASK, "at least one user"),
@@ -67,6 +75,7 @@ def test_bad_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(folder)
     Path("empty.csv").touch()
+    Path("films.csv").write_text("film,genre\nbrazil,sf\nalien,sf\n")
     before = sorted(path.name for path in folder.iterdir())
     assert run_here(*typed) == 2
     printed = capsys.readouterr()

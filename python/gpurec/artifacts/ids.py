@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ArtifactError
 from ..types import IdMap
 
-__all__ = ["ids_from_tensors", "ids_to_tensors"]
+__all__ = ["ids_from_tensors", "ids_to_tensors", "texts_from_tensors", "texts_to_tensors"]
 
 _MAX_DEPTH = 16
 
@@ -61,11 +61,7 @@ def ids_to_tensors(name: str, ids: IdMap) -> tuple[dict[str, np.ndarray], dict[s
         texts = [
             json.dumps(_typed(i, i, _MAX_DEPTH), ensure_ascii=False, separators=(",", ":")) for i in plain
         ]
-    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
-    np.cumsum([len(part) for part in parts], out=offsets[1:])
-    text = np.frombuffer(b"".join(parts), dtype=np.uint8)
-    return {f"{name}.text": text, f"{name}.offsets": offsets}, {name: {"encoding": encoding}}
+    return texts_to_tensors(name, texts), {name: {"encoding": encoding}}
 
 
 def ids_from_tensors(name: str, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> IdMap:
@@ -94,9 +90,7 @@ def ids_from_tensors(name: str, tensors: Mapping[str, np.ndarray], meta: Mapping
         if encoding == "int64":
             return IdMap(_vector(tensors, f"{name}.int64", np.int64))
         if encoding in ("str", "typed"):
-            texts = _texts(
-                _vector(tensors, f"{name}.text", np.uint8), _vector(tensors, f"{name}.offsets", np.int64)
-            )
+            texts = _texts(name, tensors)
             return IdMap(texts if encoding == "str" else [_untyped(json.loads(t), _MAX_DEPTH) for t in texts])
     except (ValueError, RecursionError) as error:  # ArtifactError among them, and an id that stands twice
         raise ArtifactError(
@@ -107,6 +101,41 @@ def ids_from_tensors(name: str, tensors: Mapping[str, np.ndarray], meta: Mapping
     )
 
 
+def texts_to_tensors(name: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Any texts, also one that stands twice, as the tensors `<name>.text` and `<name>.offsets`.
+
+    Examples
+    --------
+    >>> texts_to_tensors("words", ["a", "bc"])["words.offsets"].tolist()
+    [0, 1, 3]
+    """
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
+    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    return {f"{name}.text": np.frombuffer(b"".join(parts), dtype=np.uint8), f"{name}.offsets": offsets}
+
+
+def texts_from_tensors(name: str, tensors: Mapping[str, np.ndarray]) -> list[str]:
+    """The texts that `texts_to_tensors` turned into tensors under this name.
+
+    Raises
+    ------
+    ArtifactError
+        If they are missing, do not fit each other, or do not decode.
+
+    Examples
+    --------
+    >>> texts_from_tensors("words", texts_to_tensors("words", ["a", "bc"]))
+    ['a', 'bc']
+    """
+    try:
+        return _texts(name, tensors)
+    except ValueError as error:  # ArtifactError among them
+        raise ArtifactError(
+            f"[load] expected the texts {name!r} as they were saved, got: {error!s:.200}"
+        ) from error
+
+
 def _vector(tensors: Mapping[str, np.ndarray], name: str, dtype: Any) -> np.ndarray:
     found = tensors.get(name)
     if found is None or found.ndim != 1 or found.dtype != dtype:
@@ -114,8 +143,9 @@ def _vector(tensors: Mapping[str, np.ndarray], name: str, dtype: Any) -> np.ndar
     return found
 
 
-def _texts(text: np.ndarray, offsets: np.ndarray) -> list[str]:
-    bounds = offsets.tolist()
+def _texts(name: str, tensors: Mapping[str, np.ndarray]) -> list[str]:
+    text = _vector(tensors, f"{name}.text", np.uint8)
+    bounds = _vector(tensors, f"{name}.offsets", np.int64).tolist()
     if not bounds or bounds[0] != 0 or bounds[-1] != len(text) or any(a > b for a, b in pairwise(bounds)):
         raise ArtifactError("offsets that do not ascend from the start of the text to its end")
     whole = text.tobytes()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..models import Recommender
     from ..types import IdMap
 
-__all__ = ["id_lines", "new_model", "typed_ids"]
+__all__ = ["features_to_fit", "id_lines", "new_model", "typed_ids"]
 
 
 def new_model(name: str, assignments: Sequence[str] = (), *, seed: int = 0) -> Recommender:
@@ -63,6 +63,29 @@ def new_model(name: str, assignments: Sequence[str] = (), *, seed: int = 0) -> R
     if "random_state" in known:
         settings.setdefault("random_state", seed)
     return MODELS[name](**settings)
+
+
+def features_to_fit(
+    model: Recommender, item_features: Path | None, user_features: Path | None
+) -> dict[str, Any]:
+    """The files of features that are given, read, as arguments of `model.fit`.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    ValueError
+        If it is no table, or the model takes no features.
+    """
+    from ..features import FeatureTable
+
+    given = {"item_features": item_features, "user_features": user_features}
+    tables = {name: FeatureTable.from_file(path) for name, path in given.items() if path is not None}
+    if tables and not set(tables) <= set(inspect.signature(model.fit).parameters):
+        raise ValueError(
+            f"[model] expected a model that takes features, got {model.name}; do: --model content"
+        )
+    return tables
 
 
 def _value(text: str) -> Any:

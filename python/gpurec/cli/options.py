@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "FormatOption",
+    "ItemFeaturesOption",
     "KOption",
     "ModelArgument",
     "ModelOption",
@@ -17,6 +18,7 @@ __all__ = [
     "SetOption",
     "TableFormatOption",
     "TrainArgument",
+    "UserFeaturesOption",
 ]
 
 TrainArgument = Annotated[
@@ -30,7 +32,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|gf-cf|bspm",
+        metavar="mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|gf-cf|bspm|content",
         help="Kind of model.",
         show_default=False,
     ),
@@ -54,6 +56,21 @@ SetOption = Annotated[
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", help="Same number, same answer: of splits, and the model's random_state.")
+]
+ItemFeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--item-features",
+        metavar="FILE",
+        help="csv, tsv or parquet of what items are like, ids in its first column; for --model content.",
+        show_default=False,
+    ),
+]
+UserFeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--user-features", metavar="FILE", help="The same of what users are like.", show_default=False
+    ),
 ]
 KOption = Annotated[int, typer.Option("-k", help="Length of the lists.")]
 OutOption = Annotated[

@@ -1,5 +1,6 @@
 """Models: learn from interactions, recommend through the engine, save and load."""
 
+from .content import ContentBased
 from .graph_filters import BSPM, GFCF
 from .item_weights import EASE, P3alpha, RP3beta
 from .mf import MF
@@ -14,6 +15,7 @@ __all__ = [
     "GFCF",
     "MF",
     "MODELS",
+    "ContentBased",
     "Explanation",
     "ItemKNN",
     "P3alpha",

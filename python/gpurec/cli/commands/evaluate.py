@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..arguments import new_model
-from ..options import FormatOption, KOption, ModelOption, SeedOption, SetOption, TrainArgument
+from ..arguments import features_to_fit, new_model
+from ..options import (
+    FormatOption,
+    ItemFeaturesOption,
+    KOption,
+    ModelOption,
+    SeedOption,
+    SetOption,
+    TrainArgument,
+    UserFeaturesOption,
+)
 from ..output import note, say_json, show_table
 
 if TYPE_CHECKING:
@@ -46,6 +55,8 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    item_features: ItemFeaturesOption = None,
+    user_features: UserFeaturesOption = None,
     settings: SetOption = None,
     seed: SeedOption = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
@@ -58,10 +69,11 @@ def evaluate(
     from ...evaluation import evaluate as judge
 
     chosen = new_model(model, settings or (), seed=seed)
+    features = features_to_fit(chosen, item_features, user_features)
     train_part, test_part, split = _parts(train, test, format, seed)
     note(f"fitting {chosen.name} on {len(train_part)} interactions")
     start = perf_counter()
-    chosen.fit(train_part)
+    chosen.fit(train_part, **features)
     fit_seconds = perf_counter() - start
     result = judge(chosen, test_part, k=k, relevant_from=relevant_from)
     found = result.to_dict()
@@ -77,6 +89,8 @@ def evaluate(
     if json:
         how: dict[str, Any] = {"model": chosen.name, "model_settings": chosen.settings}
         how |= {"train": str(train), "test": None if test is None else str(test), "split": split}
+        of = {"item_features": item_features, "user_features": user_features}
+        how |= {name: str(path) for name, path in of.items() if path is not None}
         how |= {"format": format, "k": k, "relevant_from": relevant_from, "seed": seed}
         say_json(report | {"settings": how | _machine()})
         return

@@ -8,8 +8,16 @@ from typing import Annotated
 
 import typer
 
-from ..arguments import new_model
-from ..options import FormatOption, ModelOption, SeedOption, SetOption, TrainArgument
+from ..arguments import features_to_fit, new_model
+from ..options import (
+    FormatOption,
+    ItemFeaturesOption,
+    ModelOption,
+    SeedOption,
+    SetOption,
+    TrainArgument,
+    UserFeaturesOption,
+)
 from ..output import say
 
 __all__ = ["fit"]
@@ -22,6 +30,8 @@ def fit(
     ],
     model: ModelOption,
     format: FormatOption = "auto",
+    item_features: ItemFeaturesOption = None,
+    user_features: UserFeaturesOption = None,
     settings: SetOption = None,
     seed: SeedOption = 0,
 ) -> None:
@@ -29,9 +39,10 @@ def fit(
     from ...data import Interactions
 
     chosen = new_model(model, settings or (), seed=seed)
+    features = features_to_fit(chosen, item_features, user_features)
     interactions = Interactions.from_file(train, format=format)
     start = perf_counter()
-    chosen.fit(interactions)
+    chosen.fit(interactions, **features)
     seconds = perf_counter() - start
     chosen.save(out)
     say(

@@ -79,10 +79,8 @@ class Recommender(RecommendingModel):
 
     def _similar_rows(self, side: str, rows: np.ndarray, k: int) -> TopK:
         """The k known rows of a side most similar to each of some rows, themselves left out."""
-        factors = self._factors(side)
-        counts = self.training.user_counts if side == "user" else self.training.item_counts
-        index = self._index(f"similar_{side}s", lambda: factors, "cosine")
-        return index.search_ids(rows, k, allow=counts > 0)
+        index = self._index(f"similar_{side}s", lambda: self._factors(side), "cosine")
+        return index.search_ids(rows, k, allow=self.training.known(side))
 
     # Fitting.
 

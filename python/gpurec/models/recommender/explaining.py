@@ -45,6 +45,12 @@ class ExplainingModel(FittedModel):
         UnknownIdError
             If the user or the item is unknown.
         """
+        user_row, item_rows = self._explainable(user_id, item_id)
+        scores = self._score_pairs(np.array([user_row]), item_rows)
+        return self._explained(user_row, item_rows, scores, self._reasons(user_row, item_rows))[0]
+
+    def _explainable(self, user_id: Any, item_id: Any) -> tuple[int, np.ndarray]:
+        """Rows of a known user and a known item."""
         rows = {}
         for side, given in (("user", user_id), ("item", item_id)):
             ids = plain_ids([given])
@@ -54,23 +60,24 @@ class ExplainingModel(FittedModel):
                 raise UnknownIdError(
                     f"[explain] expected {a} with training interactions, got {given!r}; leave it out"
                 )
-        scores = self._score_pairs(rows["user"], rows["item"])
-        return self._explained(int(rows["user"][0]), rows["item"], scores)[0]
+        return int(rows["user"][0]), rows["item"]
 
     @strict_floats()
-    def _explained(self, user_row: int, item_rows: np.ndarray, scores: np.ndarray) -> list[Explanation]:
+    def _explained(
+        self, user_row: int, item_rows: np.ndarray, scores: np.ndarray, reasons: list[Reasons]
+    ) -> list[Explanation]:
         """The explanations of some items' scores, for one user."""
         training = self.training
         maps = {"item": training.item_map, "user": training.user_map, "friend": training.user_map}
         kinds: list[str] = []
         names: list[Any] = []
         columns = [np.empty((len(item_rows), 0))]
-        for reasons in self._reasons(user_row, item_rows):
-            id_map = maps.get(reasons.kind)
-            labels = list(reasons.names) if id_map is None else id_map.ids(reasons.names).tolist()
-            kinds += [reasons.kind] * len(labels)
+        for of_kind in reasons:
+            id_map = maps.get(of_kind.kind)
+            labels = list(of_kind.names) if id_map is None else id_map.ids(of_kind.names).tolist()
+            kinds += [of_kind.kind] * len(labels)
             names += labels
-            columns.append(reasons.contributions)
+            columns.append(of_kind.contributions)
         contributions = np.concatenate(columns, axis=1)
         user = training.user_map.ids(np.array([user_row])).tolist()[0]
         items = training.item_map.ids(item_rows).tolist()

@@ -138,7 +138,7 @@ class RecommendingModel(ExplainingModel):
         Parameters
         ----------
         users : sequence of ids, optional
-            By default every user with training interactions.
+            By default every user that the model knows.
         k, exclude_seen, exclude, allow, deny, unknown
             As of `recommend`.
         batch : int or "auto"
@@ -157,7 +157,7 @@ class RecommendingModel(ExplainingModel):
             As `recommend`, before the first block.
         """
         if users is None:
-            users = self.training.user_map.ids(np.flatnonzero(self.training.user_counts > 0))
+            users = self.training.user_map.ids(np.flatnonzero(self.training.known("user")))
         request = self._request(users, exclude, allow, deny, unknown)
         k, size = self._places(k), as_batch(batch, "recommend_all")
         if size is None:
@@ -234,7 +234,8 @@ class RecommendingModel(ExplainingModel):
             if user_rows[i] >= 0:
                 table = slice(found.indptr[i], found.indptr[i + 1])
                 item_rows = training.item_map.rows(found.item_ids[table])
-                explanations += self._explained(user_rows[i], item_rows, found.scores[table])
+                reasons = self._reasons(user_rows[i], item_rows)
+                explanations += self._explained(user_rows[i], item_rows, found.scores[table], reasons)
             else:
                 explanations += [
                     Explanation(user, item, score, ["baseline"], ["popularity"], [score])

@@ -32,12 +32,16 @@ class TrainingPart:
         Every stored entry is a seen item.
     weight_range : (float, float)
         Smallest and largest weight of a record.
+    described_users, described_items : bool arrays, (n_users,) and (n_items,), or None
+        Of whom the model knows features: known without an interaction.
     """
 
     user_map: IdMap
     item_map: IdMap
     user_items: csr_array
     weight_range: tuple[float, float]
+    described_users: np.ndarray | None = None
+    described_items: np.ndarray | None = None
 
     @classmethod
     def of(cls, interactions: Interactions) -> TrainingPart:
@@ -110,13 +114,25 @@ class TrainingPart:
         chosen = self.user_items[user_rows]
         return chosen.indptr.astype(np.int64), chosen.indices.astype(np.int64)
 
+    def known(self, side: str) -> np.ndarray:
+        """Which rows of "user" or "item" have an interaction or features, bool (n,)."""
+        return self._known_users if side == "user" else self._known_items
+
+    @cached_property
+    def _known_users(self) -> np.ndarray:
+        known = self.user_counts > 0
+        return known if self.described_users is None else known | self.described_users
+
+    @cached_property
+    def _known_items(self) -> np.ndarray:
+        known = self.item_counts > 0
+        return known if self.described_items is None else known | self.described_items
+
     def known_rows(self, side: str, ids: Any) -> np.ndarray:
-        """Rows of the ids of "user" or "item" that have an interaction, -1 for every other id."""
-        id_map, counts = (
-            (self.user_map, self.user_counts) if side == "user" else (self.item_map, self.item_counts)
-        )
-        rows = id_map.rows(ids, unknown="ignore")
-        rows[rows >= 0] = np.where(counts[rows[rows >= 0]] > 0, rows[rows >= 0], -1)
+        """Rows of the ids of "user" or "item" that are known, -1 for every other id."""
+        known = self.known(side)
+        rows = (self.user_map if side == "user" else self.item_map).rows(ids, unknown="ignore")
+        rows[rows >= 0] = np.where(known[rows[rows >= 0]], rows[rows >= 0], -1)
         return rows
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
