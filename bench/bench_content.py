@@ -248,8 +248,8 @@ def markdown(result: dict[str, Any]) -> str:
         parts.append(
             f"{found['n_cold']} of {found['n_items']} items have no training interaction "
             f"({found['n_test']} test pairs). Popularity knows nothing of them: among them alone its lists "
-            "are as random, and among all items it never names one. Weights, in the order of the models of one "
-            "block, are learnt on other items held out of the training part."
+            "are as random, and among all items it never names one. Weights, in the order of the models of "
+            "one block, are learnt on other items held out of the training part."
         )
         rows = [
             [
