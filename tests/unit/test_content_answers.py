@@ -76,6 +76,19 @@ def test_a_saved_model_answers_and_grows_alike(tmp_path):
         assert load_model(tmp_path / "grown").predict([200], ["late"]) == loaded.predict([200], ["late"])
 
 
+def test_users_without_interactions_may_come_to_a_model_without_features_of_items(tmp_path):
+    model = ContentBased(n_components=7).fit(plays(), user_features=people())
+    model.append_users(people([90]))
+    model.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert genre_of_best(loaded, 90) == genre_of_best(model, 90) == 90 % 4
+    assert loaded.explain(1, 5, by="features").to_dicts() == model.explain(1, 5, by="features").to_dicts()
+
+
+def genre_of_best(model, user) -> int:
+    return int(model.recommend([user], 1).item_ids[0]) % 4
+
+
 def test_damaged_files_are_refused(tmp_path):
     model = fitted()
     model.save(tmp_path / "model")

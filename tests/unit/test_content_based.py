@@ -94,7 +94,10 @@ def test_the_test_part_changes_no_statistic():
     model = ContentBased(n_components=12).fit(train, item_features=films(), user_features=people())
     seen = train.item_map.ids(np.unique(train.item_rows)).tolist()
     part = films(sorted(seen))
-    for encoder, table in ((model.encoder, part), (model.user_encoder, people(sorted(train.user_map)))):
+    for encoder, table in (
+        (model.encoder, part),
+        (model._registration.encoder, people(sorted(train.user_map))),
+    ):
         alone = FeatureEncoder(table.schema).fit(table)
         assert encoder.names == alone.names
         for name, column in encoder.columns.items():

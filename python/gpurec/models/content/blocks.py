@@ -17,7 +17,7 @@ from ...ops.sparse_arguments import as_sparse_rows, transposed
 from ..graph_filters.singular_vectors import singular_vectors
 
 if TYPE_CHECKING:
-    from ...features import Column
+    from ...features import Column, FeatureEncoder
 
 __all__ = ["Block", "Blocks", "default_blocks"]
 
@@ -158,6 +158,22 @@ class Blocks:
     def with_weights(self, weights: np.ndarray) -> Blocks:
         """The same blocks, other weights."""
         return replace(self, weights=weights / weights.sum())
+
+    def check(self, encoder: FeatureEncoder) -> int:
+        """The number of features of all sparse blocks, if an encoder makes what the blocks take.
+
+        Raises
+        ------
+        ArtifactError
+            If it does not.
+        """
+        width = 0
+        for block in self.blocks:
+            fits = bool(block.columns) and set(block.columns) <= set(encoder.columns)
+            if not fits or len(encoder.names_of(block.columns)) != block.n_features:
+                raise ArtifactError(f"[load] expected the columns of block {block.name!r:.60} in the encoder")
+            width += 0 if encoder.is_dense(block.columns) else block.n_features
+        return width
 
     def to_tensors(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Tensors and settings to save."""

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...artifacts import Artifact
-from ...backends import SparseRows, select
 from ...features import FeatureEncoder, FeatureTable, Selection
 from ...progress import Progress
-from ..recommender import Callback, Explanation, Reasons, real_setting, whole_setting
+from ..recommender import Callback, real_setting, whole_setting
 from .block_weights import learnt_weights
 from .blocks import Blocks, default_blocks
-from .matrices import csr_of, csr_to_tensors, in_rows, side_by_side, sparse_rows
+from .matrices import in_rows
 from .newcomers import Newcomers
-from .profiles import checked_feedback, foretold_profiles, history_matrix, weighted_means
-from .reasons import feature_reasons, past_reasons
-from .saving import restore
+from .profiles import checked_feedback, history_matrix
+from .registration import Registration
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
     from typing_extensions import Self
 
     from ...data import Interactions
@@ -64,7 +59,8 @@ class ContentBased(Newcomers):
     ----------
     blocks : Blocks
         With `weights`, which add up to 1.
-    encoder, user_encoder : FeatureEncoder or None
+    encoder : FeatureEncoder or None
+        Of items; None without features of items.
 
     Notes
     -----
@@ -185,7 +181,7 @@ class ContentBased(Newcomers):
         self._histories = history_matrix(
             interactions, settings["feedback"], settings["dislike_weight"], settings["half_life"]
         )
-        self.encoder = self.user_encoder = self._user_features = self._foretelling = None
+        self.encoder = self._registration = None
         if items is None:
             features = self._users_as_features()
             self._learn_blocks({"users": (["users"], features)})
@@ -237,17 +233,6 @@ class ContentBased(Newcomers):
             )
         return table.take(has)
 
-    def _users_as_features(self) -> csr_array:
-        """Items by their users, each counting ln((1 + n_items) / (1 + its items)) + 1."""
-        from scipy.sparse import csr_array
-
-        seen, counts = self.training.user_items, self.training.user_counts
-        rarity = (np.log((1 + seen.shape[1]) / (1 + counts)) + 1).astype(np.float32)
-        owners = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
-        turned = csr_array((rarity[owners], seen.indices, seen.indptr), shape=seen.shape).T.tocsr()
-        turned.sort_indices()
-        return turned
-
     def _learn_weights(self, units: np.ndarray, validation: Interactions) -> None:
         users = self.training.known_rows("user", validation.user_map.ids())[validation.user_rows]
         items = self.training.known_rows("item", validation.item_map.ids())[validation.item_rows]
@@ -264,123 +249,8 @@ class ContentBased(Newcomers):
 
     def _learn_users(self, table: FeatureTable) -> None:
         part = self._training_rows(table, "user")
-        self.user_encoder = FeatureEncoder(table.schema).fit(part)
-        known = self.training.user_map.rows(part.id_map.ids())
-        profiles = self._user_vectors(known)
-        of_part = csr_of(self.user_encoder.transform(part))
-        self._foretelling = foretold_profiles(of_part, profiles, self.settings["user_penalty"])
+        profiles = self._user_vectors(self.training.user_map.rows(part.id_map.ids()))
+        learnt = Registration.learn(part, profiles, self.settings["user_penalty"])
         rows = self._add_users(table.id_map.ids())
-        of_table = csr_of(self.user_encoder.transform(table))
-        self._user_features = in_rows(of_table, rows, self.training.n_users)
+        self._registration = learnt.with_users(table, rows, self.training.n_users)
         self._tell_who_is_described()
-
-    # What was learnt.
-
-    def _described(self, table: FeatureTable) -> tuple[csr_array, np.ndarray]:
-        """Features of the sparse blocks, and unit vectors of all blocks, of items that need not be known."""
-        parts = [self.encoder.transform(table, block.columns) for block in self.blocks.blocks]
-        return side_by_side(parts), self.blocks.units(parts)
-
-    def _take_units(self, units: np.ndarray) -> None:
-        self._indexes.clear()
-        self._vectors = self.blocks.vectors(units)
-        self._tell_who_is_described()
-
-    def _tell_who_is_described(self) -> None:
-        items = None if self.encoder is None else (self._vectors != 0).any(axis=1)
-        users = None if self._user_features is None else np.diff(self._user_features.indptr) > 0
-        self._training = replace(self.training, described_items=items, described_users=users)
-
-    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
-        histories, pull, foretold = self._what_is_known(user_rows)
-        return weighted_means(histories, self._vectors, foretold, pull)
-
-    def _what_is_known(self, user_rows: np.ndarray) -> tuple[SparseRows, np.ndarray, np.ndarray | None]:
-        """Histories of users, how much their features count, and the vectors that those foretell."""
-        histories = sparse_rows(self._histories, user_rows)
-        if self._user_features is None:
-            return histories, np.zeros(len(user_rows)), None
-        features = sparse_rows(self._user_features, user_rows)
-        pull, foretold = self._foretold(features)
-        return histories, pull, foretold
-
-    def _foretold(self, features: SparseRows) -> tuple[np.ndarray, np.ndarray]:
-        foretold = np.empty((features.n_rows, self.blocks.d), np.float32)
-        select().spmm(features, self._foretelling[:-1], None, 0.0, foretold)
-        foretold += self._foretelling[-1]
-        return np.where(features.lengths > 0, self.settings["user_weight"], 0.0), foretold
-
-    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
-        vectors = self._vectors[item_rows]
-        vectors[item_rows < 0] = 0
-        return vectors
-
-    def _factors(self, side: str) -> np.ndarray:
-        return self._vectors if side == "item" else self._user_vectors(np.arange(self.training.n_users))
-
-    # Why.
-
-    def explain(self, user_id: Any, item_id: Any, *, by: str = "items") -> Explanation:
-        """What the user's score of an item is made of.
-
-        Parameters
-        ----------
-        user_id, item_id
-            Known ids.
-        by : {"items", "features"}
-            What each item and each feature of the user adds, or each feature of the item; a dense block is
-            one feature.
-
-        Returns
-        -------
-        Explanation
-            Its contributions add up to what `predict` gives, within its `tolerance`.
-
-        Raises
-        ------
-        UnknownIdError
-            If the user or the item is unknown.
-        """
-        if by not in ("items", "features"):
-            raise ValueError(f"[explain] expected by of 'items' or 'features', got {by!r}; choose one")
-        if by == "items":
-            return super().explain(user_id, item_id)
-        user_row, item_rows = self._explainable(user_id, item_id)
-        scores = self._score_pairs(np.array([user_row]), item_rows)
-        item, user = self._vectors[item_rows[0]], self._user_vectors(np.array([user_row]))[0]
-        reasons = feature_reasons(self.blocks, item, self._item_features[item_rows], user, self.encoder)
-        return self._explained(user_row, item_rows, scores, reasons)[0]
-
-    def _reasons(self, user_row: int, item_rows: np.ndarray) -> list[Reasons]:
-        user = np.array([user_row])
-        histories, pull, _ = self._what_is_known(user)
-        described = pull[0] > 0
-        return past_reasons(
-            histories,
-            pull[0],
-            sparse_rows(self._user_features, user) if described else None,
-            self._foretelling if described else None,
-            self.user_encoder.names if described else [],
-            self._vectors[histories.columns],
-            self._vectors[item_rows],
-            self._user_vectors(user)[0],
-        )
-
-    # Saving.
-
-    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        tensors, meta = self.blocks.to_tensors()
-        tensors |= {"item_vectors": self._vectors, "histories": self._histories.data}
-        if self.encoder is not None:
-            more, of_encoder = self.encoder.to_tensors("item_encoder")
-            tensors |= more | csr_to_tensors("item_features", self._item_features)
-            meta |= of_encoder
-        if self.user_encoder is not None:
-            more, of_encoder = self.user_encoder.to_tensors("user_encoder")
-            tensors |= more | csr_to_tensors("user_features", self._user_features)
-            tensors["foretelling"] = self._foretelling
-            meta |= of_encoder
-        return tensors, meta
-
-    def _restore(self, artifact: Artifact) -> None:
-        restore(self, artifact)

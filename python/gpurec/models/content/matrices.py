@@ -22,6 +22,7 @@ __all__ = [
     "resized",
     "side_by_side",
     "sparse_rows",
+    "stacked",
 ]
 
 
@@ -62,6 +63,13 @@ def resized(matrix: csr_array, shape: tuple[int, int]) -> csr_array:
     more = np.full(shape[0] - matrix.shape[0], matrix.indptr[-1], matrix.indptr.dtype)
     indptr = np.concatenate([matrix.indptr, more])
     return csr_array((matrix.data, matrix.indices, indptr), shape=shape)
+
+
+def stacked(above: csr_array, below: csr_array) -> csr_array:
+    """The rows of two matrices, one after another."""
+    from scipy.sparse import vstack
+
+    return csr_of(vstack([above, below], format="csr"))
 
 
 def sparse_rows(matrix: csr_array, rows: np.ndarray) -> SparseRows:

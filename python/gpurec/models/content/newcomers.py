@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,30 +13,20 @@ from ...backends import SparseRows, strict_floats
 from ...errors import UnknownIdError
 from ...id_stores import plain_ids
 from ...types import TopK
-from ..recommender import Recommendations, VectorModel
+from ..recommender import Recommendations
 from ..recommender.queries import checked_k, every_or_each_query
-from .matrices import csr_of, resized, sparse_rows
+from .learnt import LearntContent
+from .matrices import csr_of, resized, sparse_rows, stacked
 from .profiles import weighted_means
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-    from ...features import FeatureEncoder, FeatureTable
-    from .blocks import Blocks
+    from ...features import FeatureTable
 
 __all__ = ["Newcomers"]
 
 
-class Newcomers(VectorModel):
+class Newcomers(LearntContent):
     """The half of `ContentBased` that serves whom and what the training part lacks."""
-
-    blocks: Blocks
-    encoder: FeatureEncoder | None
-    user_encoder: FeatureEncoder | None
-    _vectors: np.ndarray
-    _item_features: csr_array
-    _user_features: csr_array | None
-    _histories: csr_array
 
     @strict_floats()
     def append_items(self, features: FeatureTable) -> np.ndarray:
@@ -56,14 +47,12 @@ class Newcomers(VectorModel):
         -----
         Nothing is learnt from them. Ask from other threads before or after, not meanwhile.
         """
-        if self.encoder is None:
-            raise ValueError("[content] expected a model with features of items, got one without; fit anew")
+        of_new, units = self._described(features)
         ids = features.id_map.ids()
         _refuse_known("items", self.training.item_map.rows(ids, unknown="ignore"), ids)
-        of_new, units = self._described(features)
         vectors = self.blocks.vectors(units)
         rows = self._add_items(ids)
-        self._item_features = _stacked(self._item_features, of_new)
+        self._item_features = stacked(self._item_features, of_new)
         self._vectors = np.concatenate([self._vectors, vectors])
         self._tell_who_is_described()
         kept = self._indexes.get("items")
@@ -87,13 +76,14 @@ class Newcomers(VectorModel):
             If the model was fitted without features of users, an id is there already, or a value does not
             fit its column. Nothing changes then.
         """
-        if self.user_encoder is None or self._user_features is None:
+        registration = self._registration
+        if registration is None:
             raise ValueError("[content] expected a model with features of users, got one without; fit anew")
         ids = features.id_map.ids()
         _refuse_known("users", self.training.user_map.rows(ids, unknown="ignore"), ids)
-        of_new = csr_of(self.user_encoder.transform(features))
+        of_new = csr_of(registration.encoder.transform(features))
         rows = self._add_users(ids)
-        self._user_features = _stacked(self._user_features, of_new)
+        self._registration = registration.appended(of_new)
         self._tell_who_is_described()
         return rows
 
@@ -168,14 +158,13 @@ class Newcomers(VectorModel):
         given = dict(histories or {})
         users = list(given) + ([] if features is None else [u for u in features.id_map if u not in given])
         liked = self._liked([given.get(user, ()) for user in users])
-        pull, foretold = np.zeros(len(users)), None
+        pull, foretold, registration = np.zeros(len(users)), None, self._registration
         if features is not None:
-            if self.user_encoder is None:
-                raise ValueError(
-                    "[recommend_new] expected no features of users, for the model was fitted without"
-                )
+            if registration is None:
+                raise ValueError("[recommend_new] expected no features, for the model was fitted without")
             rows = features.id_map.rows(users, unknown="ignore")
-            pull, foretold = self._foretold(sparse_rows(csr_of(self.user_encoder.transform(features)), rows))
+            answers = sparse_rows(csr_of(registration.encoder.transform(features)), rows)
+            pull, foretold = self._pull(answers), registration.foretold(answers)
         vectors = weighted_means(liked, self._vectors, foretold, pull)
         lost = np.flatnonzero((liked.lengths == 0) & (pull == 0))
         if lost.size:
@@ -211,17 +200,13 @@ class Newcomers(VectorModel):
                     users.append(user)
                     items.append(row)
                     values.append(float(weight))
-        if not np.isfinite(values).all():
+        if not all(map(math.isfinite, values)):
             raise ValueError("[recommend_new] expected finite weights of liked items, got NaN or infinity")
         shape = (len(histories), self.training.n_items)
-        matrix = coo_array((np.float32(values), (np.array(users, int), np.array(items, int))), shape=shape)
+        matrix = coo_array(
+            (np.array(values, np.float32), (np.array(users, int), np.array(items, int))), shape=shape
+        )
         return sparse_rows(csr_of(matrix), np.arange(len(histories)))
-
-
-def _stacked(above: csr_array, below: csr_array) -> csr_array:
-    from scipy.sparse import vstack
-
-    return csr_of(vstack([above, below], format="csr"))
 
 
 def _refuse_known(what: str, rows: np.ndarray, ids: np.ndarray) -> None:

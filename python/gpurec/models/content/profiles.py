@@ -1,4 +1,4 @@
-"""How much each interaction says of a user's taste, and whose features foretell it."""
+"""How much each interaction says of a user's taste, and what comes of all of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
     from ...data import Interactions
 
-__all__ = ["checked_feedback", "foretold_profiles", "history_matrix", "weighted_means"]
+__all__ = ["checked_feedback", "history_matrix", "mean_divisors", "weighted_means"]
 
 _DAY = 86400.0
-# A system of so many equations is solved at once; more features want fewer columns.
-_MOST_USER_FEATURES = 8192
 
 
 def checked_feedback(feedback: Any) -> str | float:
@@ -72,7 +70,7 @@ def _liking(interactions: Interactions, feedback: str | float) -> np.ndarray:
         # Of a user who gives everything the same nothing would be left.
         spread = np.bincount(users, np.abs(centred), minlength=interactions.n_users)
         return np.where(spread[users] > 1e-6 * np.abs(means[users]), centred, 1.0)
-    return np.where(weights >= feedback, 1.0, -1.0)
+    return np.where(weights >= float(feedback), 1.0, -1.0)
 
 
 def weighted_means(
@@ -109,40 +107,3 @@ def mean_divisors(histories: SparseRows, pull: np.ndarray) -> np.ndarray:
     )
     counts = counts + pull  # of no user at all, the counts would be integers
     return np.where(counts > 0, counts, 1.0)
-
-
-def foretold_profiles(features: csr_array, profiles: np.ndarray, penalty: float) -> np.ndarray:
-    """What each feature of users says of their vectors: ridge regression.
-
-    Parameters
-    ----------
-    features : scipy CSR, shape (n, n_features)
-    profiles : float32 array, shape (n, d)
-    penalty : float
-        On the squares of all coefficients but the last.
-
-    Returns
-    -------
-    float32 array, shape (n_features + 1, d)
-        The last row is what holds for everyone.
-
-    Raises
-    ------
-    ValueError
-        If there are too many features.
-    """
-    from scipy.linalg import solve
-    from scipy.sparse import csr_array, hstack
-
-    n, n_features = features.shape
-    if n_features > _MOST_USER_FEATURES:
-        raise ValueError(
-            f"[content] expected at most {_MOST_USER_FEATURES} features of users, got {n_features}; "
-            "do: max_terms or min_count in the schema"
-        )
-    X = csr_array(hstack([features.astype(np.float64), np.ones((n, 1))], format="csr"))
-    gram = (X.T @ X).toarray()
-    gram[np.arange(n_features), np.arange(n_features)] += penalty
-    # With an empty penalty a feature that nobody has would leave the system without a solution.
-    gram[np.diag_indices(n_features + 1)] += 1e-9 * max(n, 1)
-    return solve(gram, X.T @ profiles.astype(np.float64), assume_a="pos").astype(np.float32)

@@ -14,52 +14,50 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from ...features import FeatureEncoder
-    from .blocks import Blocks
+    from .blocks import Block, Blocks
+    from .registration import Registration
 
 __all__ = ["feature_reasons", "past_reasons"]
 
 
 def past_reasons(
     histories: SparseRows,
-    pull: float,
-    features: SparseRows | None,
-    foretelling: np.ndarray | None,
-    names: list[str],
     past: np.ndarray,
     items: np.ndarray,
     user: np.ndarray,
+    registration: Registration | None = None,
+    features: SparseRows | None = None,
+    pull: float = 0.0,
 ) -> list[Reasons]:
     """What each item that one user had, and each of their features, adds to the scores of some items.
 
     Parameters
     ----------
     histories : SparseRows, shape (1, n_items)
-    pull : float
-        How many items the user's features count as.
-    features : SparseRows, shape (1, n_features), or None
-    foretelling : float32 array, shape (n_features + 1, d), or None
-    names : list of str
-        Of the user's features.
     past : float32 array, shape (n_past, d)
         Vectors of the items that the user had.
     items : float32 array, shape (n, d)
         Vectors of the items in question.
     user : float32 array, shape (d,)
         The user's vector, in which all of this has been rounded.
+    registration, features : Registration and SparseRows (1, n_features), optional
+    pull : float
+        How many items the user's features count as.
     """
     divisor = mean_divisors(histories, np.array([pull]))[0]
-    shares, vectors = [histories.values / divisor], [past.astype(np.float64)]
-    if features is not None and foretelling is not None:
-        known = np.append(features.columns, len(foretelling) - 1)
-        shares.append(np.append(features.values, 1.0) * (pull / divisor))
-        vectors.append(foretelling[known].astype(np.float64))
-    found = _adding_up(np.concatenate(shares), np.concatenate(vectors), items, user)
-    reasons = [Reasons("item", histories.columns, found[:, : len(past)])]
-    if features is not None:
-        of_features = [names[column] for column in features.columns.tolist()]
-        reasons.append(Reasons("feature", of_features, found[:, len(past) : -1]))
-        reasons.append(Reasons("baseline", ["all users"], found[:, -1:]))
-    return reasons
+    shares, vectors = histories.values / divisor, past.astype(np.float64)
+    if registration is None or features is None:
+        return [Reasons("item", histories.columns, _adding_up(shares, vectors, items, user))]
+    known = np.append(features.columns, len(registration.coefficients) - 1)
+    shares = np.append(shares, np.append(features.values, 1.0) * (pull / divisor))
+    vectors = np.concatenate([vectors, registration.coefficients[known].astype(np.float64)])
+    found = _adding_up(shares, vectors, items, user)
+    names = registration.encoder.names
+    return [
+        Reasons("item", histories.columns, found[:, : len(past)]),
+        Reasons("feature", [names[column] for column in features.columns.tolist()], found[:, len(past) : -1]),
+        Reasons("baseline", ["all users"], found[:, -1:]),
+    ]
 
 
 def _adding_up(shares: np.ndarray, vectors: np.ndarray, items: np.ndarray, user: np.ndarray) -> np.ndarray:
@@ -94,41 +92,39 @@ def feature_reasons(
     encoder : FeatureEncoder or None
         None: features are users' rows.
     """
-    kinds: dict[str, tuple[list[Any], list[float]]] = {
-        "feature": ([], []),
-        "user": ([], []),
-        "part": ([], []),
-    }
+    names: list[Any] = []
+    added: list[np.ndarray] = [np.empty(0)]
     first = 0
     for block, part in zip(blocks.blocks, blocks.slices()):
         mine, theirs = item[part].astype(np.float64), user[part].astype(np.float64)
         if encoder is not None and encoder.is_dense(block.columns):
-            names, added = [block.name], np.array([mine @ theirs])
-        else:
-            inside = (features.indices >= first) & (features.indices < first + block.n_features)
-            columns = features.indices[inside] - first
-            first += block.n_features
-            values = features.data[inside].astype(np.float64)
-            if block.projection is None:
-                rows = np.zeros((len(columns), block.d))
-                rows[np.arange(len(columns)), columns] = 1
-            else:
-                rows = block.projection[columns].astype(np.float64)
-            length = np.linalg.norm(values @ rows) if len(columns) else 0.0
-            # An item without a single component in the block's space has nothing there.
-            scale = np.linalg.norm(mine) / length if length > 0 else 0.0
-            added = (
-                _adding_up(values * scale, rows, theirs[np.newaxis], mine)[0] if len(columns) else np.empty(0)
-            )
-            names = columns.tolist()
-            if encoder is not None:
-                of_block = encoder.names_of(block.columns)
-                names = [of_block[column] for column in names]
-        found = kinds["user" if encoder is None else "feature"]
-        found[0].extend(names)
-        found[1].extend(added.tolist())
+            names.append(block.name)
+            added.append(np.array([mine @ theirs]))
+            continue
+        inside = (features.indices >= first) & (features.indices < first + block.n_features)
+        columns = features.indices[inside] - first
+        first += block.n_features
+        of_block = None if encoder is None else encoder.names_of(block.columns)
+        names += columns.tolist() if of_block is None else [of_block[column] for column in columns.tolist()]
+        added.append(_of_block(block, columns, features.data[inside].astype(np.float64), mine, theirs))
+    kind = "user" if encoder is None else "feature"
     return [
-        Reasons(kind, np.array(names, np.int64) if kind == "user" else names, np.array([added]))
-        for kind, (names, added) in kinds.items()
-        if names
+        Reasons(
+            kind, np.array(names, np.int64) if encoder is None else names, np.concatenate(added)[np.newaxis]
+        )
     ]
+
+
+def _of_block(
+    block: Block, columns: np.ndarray, values: np.ndarray, mine: np.ndarray, theirs: np.ndarray
+) -> np.ndarray:
+    """What each feature of a block adds to mine . theirs; mine is their sum in the block's space, scaled."""
+    if block.projection is None:
+        rows = np.zeros((len(columns), block.d))
+        rows[np.arange(len(columns)), columns] = 1
+    else:
+        rows = block.projection[columns].astype(np.float64)
+    length = np.linalg.norm(values @ rows)
+    # An item without a single component in the block's space has nothing there.
+    scale = np.linalg.norm(mine) / length if length > 0 else 0.0
+    return _adding_up(values * scale, rows, theirs[np.newaxis], mine)[0]
