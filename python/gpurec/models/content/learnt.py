@@ -13,7 +13,7 @@ from ...errors import ArtifactError
 from ...features import FeatureEncoder, FeatureTable
 from ..recommender import Explanation, Reasons, VectorModel
 from .blocks import Blocks
-from .matrices import csr_from_artifact, csr_to_tensors, resized, side_by_side, sparse_rows
+from .matrices import GrowingRows, csr_from_artifact, csr_to_tensors, resized, side_by_side, sparse_rows
 from .profiles import weighted_means
 from .reasons import feature_reasons, past_reasons
 from .registration import Registration
@@ -37,9 +37,13 @@ class LearntContent(VectorModel):
     blocks: Blocks
     encoder: FeatureEncoder | None
     _registration: Registration | None
-    _vectors: np.ndarray  # float32 (n_items, d), of length one or zero
+    _items: GrowingRows  # float32 (n_items, d), of length one or zero
     _item_features: csr_array  # (n_items, features of all sparse blocks)
     _histories: csr_array  # (n_users, n_items), how much each interaction counts
+
+    @property
+    def _vectors(self) -> np.ndarray:
+        return self._items.rows
 
     # What is known of items.
 
@@ -65,7 +69,7 @@ class LearntContent(VectorModel):
     def _take_units(self, units: np.ndarray) -> None:
         """Make the vectors of items from the unit vectors of their blocks."""
         self._indexes.clear()
-        self._vectors = self.blocks.vectors(units)
+        self._items = GrowingRows(self.blocks.vectors(units))
         self._tell_who_is_described()
 
     def _tell_who_is_described(self) -> None:
@@ -161,7 +165,9 @@ class LearntContent(VectorModel):
     def _restore(self, artifact: Artifact) -> None:
         training = self.training
         self.blocks = Blocks.from_artifact(artifact)
-        self._vectors = artifact.tensor("item_vectors", np.float32, (training.n_items, self.blocks.d))
+        self._items = GrowingRows(
+            artifact.tensor("item_vectors", np.float32, (training.n_items, self.blocks.d))
+        )
         counts = artifact.tensor("histories", np.float32, training.user_items.data.shape)
         if not np.isfinite(self._vectors).all() or not np.isfinite(counts).all():
             raise ArtifactError("[load] expected finite vectors and histories; fit and save again")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 __all__ = [
+    "GrowingRows",
     "csr_from_artifact",
     "csr_of",
     "csr_to_tensors",
@@ -24,6 +25,31 @@ __all__ = [
     "sparse_rows",
     "stacked",
 ]
+
+
+class GrowingRows:
+    """Rows of an array that others come behind, with room for them, so that one more does not copy all.
+
+    Examples
+    --------
+    >>> table = GrowingRows(np.eye(2))
+    >>> table.append(np.ones((1, 2)))
+    >>> table.rows.tolist()
+    [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    """
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._buffer = rows
+        self.rows = rows
+
+    def append(self, more: np.ndarray) -> None:
+        """Put rows behind those that are there; whoever holds `rows` keeps what they have."""
+        n, end = len(self.rows), len(self.rows) + len(more)
+        if end > len(self._buffer):
+            self._buffer = np.empty((end + end // 8, self.rows.shape[1]), self.rows.dtype)
+            self._buffer[:n] = self.rows
+        self._buffer[n:end] = more
+        self.rows = self._buffer[:end]
 
 
 def csr_of(features: Any) -> csr_array:

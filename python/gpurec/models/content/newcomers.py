@@ -51,10 +51,11 @@ class Newcomers(LearntContent):
         ids = features.id_map.ids()
         _refuse_known("items", self.training.item_map.rows(ids, unknown="ignore"), ids)
         vectors = self.blocks.vectors(units)
+        described = np.append(self.training.known("item"), (vectors != 0).any(axis=1))
         rows = self._add_items(ids)
         self._item_features = stacked(self._item_features, of_new)
-        self._vectors = np.concatenate([self._vectors, vectors])
-        self._tell_who_is_described()
+        self._items.append(vectors)
+        self._training = replace(self.training, described_items=described)
         kept = self._indexes.get("items")
         self._indexes.clear()
         if kept is not None:
