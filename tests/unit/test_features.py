@@ -82,6 +82,9 @@ def test_dates_of_any_form_are_one_day():
     )
     np.testing.assert_allclose(week[0], week[1], atol=1e-6)
     assert week[2].tolist() == [0, 0]
+    knots = Dates(["time"], n_knots=2).fit(objects(["2020-01-01", "2020-01-03"]))
+    assert dense(knots.transform(objects(["2020-01-02", None]))).tolist() == [[0.5, 0.5], [0, 0]]
+    assert knots.names()[0] == "time~2020-01-01T00:00:00"
     with pytest.raises(ValueError, match=r"\[dates\] expected a date, got 'soon' in row 0"):
         encoded(Dates(), ["soon"])
 
@@ -309,7 +312,7 @@ VALUES = {
 }
 SCHEMA = {
     "n": Numeric(),
-    "when": Dates(),
+    "when": Dates(n_knots=3),
     "one": Categorical(min_count=1, max_terms=5),
     "some": MultiLabel(),
     "plot": Text(n_hashed=8),
@@ -392,4 +395,4 @@ def test_a_state_must_fit_its_column():
         Numeric().restore(ColumnState(["a"], np.ones(2)))
     with pytest.raises(ArtifactError, match="categorical column"):
         Categorical(n_hashed=4).restore(ColumnState(["a"], np.empty(0)))
-    assert repr(inferred({"a": np.array([1])})["a"]) == "Numeric(scale='standard', n_knots=0)"
+    assert repr(inferred({"a": np.array([1])})["a"]) == "Numeric(scale='standard', n_knots=8)"

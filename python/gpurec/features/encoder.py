@@ -44,8 +44,9 @@ class FeatureEncoder:
 
     Examples
     --------
+    >>> from gpurec.features import Numeric
     >>> films = FeatureTable(["alien", "brazil"], {"genre": ["horror|sf", "sf"], "year": [1979, 1985]})
-    >>> encoder = FeatureEncoder(films.schema).fit(films)
+    >>> encoder = FeatureEncoder({"genre": films.schema["genre"], "year": Numeric()}).fit(films)
     >>> encoder.names
     ['genre=horror', 'genre=sf', 'year']
     >>> encoder.transform(FeatureTable(["dune"], {"genre": ["sf|desert"]})).toarray().tolist()

@@ -62,15 +62,12 @@ class Numeric(Column):
         return ColumnState(numbers=np.concatenate(_scaling(self.settings["scale"], there[:, np.newaxis])))
 
     def _check(self, state: ColumnState) -> None:
-        if self.settings["n_knots"]:
-            if (
-                state.terms
-                or len(state.numbers) > self.settings["n_knots"]
-                or (np.diff(state.numbers) <= 0).any()
-            ):
-                raise ValueError("knots that do not ascend")
-        elif state.terms or len(state.numbers) != 2 or state.numbers[1] <= 0:
-            raise ValueError("no shift and scale")
+        n_knots, numbers = self.settings["n_knots"], state.numbers
+        fits = len(numbers) <= n_knots if n_knots else len(numbers) == 2
+        if state.terms or not fits or ((np.diff(numbers) <= 0).any() and n_knots):
+            raise ValueError("no shift and scale, or knots that do not ascend")
+        if not n_knots and numbers[1] <= 0:
+            raise ValueError("a scale that is not above 0")
 
     def transform(self, values: np.ndarray) -> csr_array:
         from scipy.sparse import csr_array
@@ -116,7 +113,9 @@ class Dates(Column):
     Parameters
     ----------
     parts : sequence of {"time", "season", "weekday"}
-        "time": one number, scaled as `Numeric`; the others: a point on a circle each.
+        "time": one number, as `Numeric`; the others: a point on a circle each.
+    n_knots : int
+        Of the time, as of `Numeric`.
 
     Notes
     -----
@@ -132,45 +131,41 @@ class Dates(Column):
 
     kind: ClassVar[str] = "dates"
 
-    def __init__(self, parts: Sequence[str] = ("time", "season", "weekday")) -> None:
+    def __init__(self, parts: Sequence[str] = ("time", "season", "weekday"), n_knots: int = 0) -> None:
         chosen = list(parts)
         if not chosen or not set(chosen) <= {"time", "season", "weekday"} or len(set(chosen)) < len(chosen):
             raise ValueError(f"[dates] expected parts of time, season, weekday, got {parts!r}; choose some")
-        super().__init__(parts=chosen)
+        self._time = Numeric("standard", n_knots)
+        super().__init__(parts=chosen, n_knots=n_knots)
 
     def _learn(self, values: np.ndarray) -> ColumnState:
-        there = date_values(values)
-        there = there[~np.isnan(there)]
-        return ColumnState(numbers=np.concatenate(_scaling("standard", there[:, np.newaxis])))
+        return self._time._learn(date_values(values))
 
     def _check(self, state: ColumnState) -> None:
-        if state.terms or len(state.numbers) != 2 or state.numbers[1] <= 0:
-            raise ValueError("no shift and scale")
+        self._time._check(state)
 
     def transform(self, values: np.ndarray) -> csr_array:
-        from scipy.sparse import csr_array
+        from scipy.sparse import csr_array, hstack
 
-        seconds, (shift, scale) = date_values(values), self.state().numbers
-        parts = {
-            "time": [(seconds - shift) / scale],
-            "season": _circle(seconds, _YEAR),
-            "weekday": _circle(seconds, 7 * _DAY),
-        }
-        columns = [column for part in self.settings["parts"] for column in parts[part]]
-        return csr_array(np.nan_to_num(np.column_stack(columns), nan=0.0).astype(np.float32))
+        seconds = date_values(values)
+        parts = {"season": _circle(seconds, _YEAR), "weekday": _circle(seconds, 7 * _DAY)}
+        if "time" in self.settings["parts"]:
+            parts["time"] = self._time._with(self.state()).transform(seconds)
+        return csr_array(hstack([parts[part] for part in self.settings["parts"]], format="csr"))
 
     def names(self) -> list[str]:
-        of = {
-            "time": ["time"],
-            "season": ["season sin", "season cos"],
-            "weekday": ["weekday sin", "weekday cos"],
-        }
+        of = {part: [f"{part} sin", f"{part} cos"] for part in ("season", "weekday")}
+        of["time"] = ["time"]
+        if self.settings["n_knots"]:
+            of["time"] = [f"time~{np.datetime64(int(knot), 's')}" for knot in self.state().numbers]
         return [name for part in self.settings["parts"] for name in of[part]]
 
 
-def _circle(seconds: np.ndarray, period: float) -> list[np.ndarray]:
+def _circle(seconds: np.ndarray, period: float) -> csr_array:
+    from scipy.sparse import csr_array
+
     angle = seconds % period * (2 * np.pi / period)
-    return [np.sin(angle), np.cos(angle)]
+    return csr_array(np.nan_to_num(np.column_stack([np.sin(angle), np.cos(angle)])).astype(np.float32))
 
 
 class Dense(Column):

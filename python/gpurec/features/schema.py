@@ -20,6 +20,8 @@ KINDS: dict[str, type[Column]] = {
 }
 
 _SEPARATORS = ("|", ";")
+# Of numbers and dates whose kind is guessed: near ones shall be similar.
+_KNOTS = 8
 # A text of so many words, in the mean, is read word by word.
 _WORDS_OF_A_TEXT = 3
 
@@ -36,15 +38,16 @@ def inferred(columns: Mapping[str, np.ndarray]) -> dict[str, Column]:
     -------
     dict of str to Column
         Vectors are `Dense`; sets of labels, and texts of which a tenth holds | or ;, `MultiLabel`; numbers,
-        also those written as text, `Numeric`; dates `Dates`; truth values `Categorical`. Other texts are
-        `Text` if they have three words in the mean or most stand only once, else `Categorical`. A column
+        also those written as text, `Numeric`, and dates `Dates`, both with 8 knots; truth values
+        `Categorical`. Other texts are `Text` if they have three words in the mean or most stand only once,
+        else `Categorical`. A column
         without a value is left out.
 
     Examples
     --------
     >>> inferred({"genres": np.array(["war|drama", "drama"], object), "year": np.array([1979, 1985])})
     {'genres': MultiLabel(sep='|', min_count=1, max_terms=None, n_hashed=None, idf=True),
-     'year': Numeric(scale='standard', n_knots=0)}
+     'year': Numeric(scale='standard', n_knots=8)}
     """
     found = {name: _looks_like(values) for name, values in columns.items()}
     return {name: column for name, column in found.items() if column is not None}
@@ -54,9 +57,9 @@ def _looks_like(values: np.ndarray) -> Column | None:
     if values.ndim == 2:
         return Dense()
     if values.dtype.kind == "M":
-        return Dates()
+        return Dates(n_knots=_KNOTS)
     if values.dtype.kind in "iuf":
-        return Numeric()
+        return Numeric(n_knots=_KNOTS)
     there = [value for value in values.tolist() if not is_missing(value)]
     if not there:
         return None
@@ -69,8 +72,8 @@ def _looks_like(values: np.ndarray) -> Column | None:
     if all(isinstance(value, bool) for value in there):
         return Categorical()
     if all(isinstance(value, date) for value in there):
-        return Dates()
-    for read, column in ((numeric_values, Numeric()), (date_values, Dates())):
+        return Dates(n_knots=_KNOTS)
+    for read, column in ((numeric_values, Numeric(n_knots=_KNOTS)), (date_values, Dates(n_knots=_KNOTS))):
         try:
             read(np.array(there, object))
             return column
