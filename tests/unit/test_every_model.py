@@ -9,7 +9,7 @@ import gpurec
 from gpurec import Interactions
 from gpurec.backends.cpu import CpuBackend
 from gpurec.errors import ArtifactError, UnknownIdError
-from gpurec.models import MODELS, Recommender, load_model
+from gpurec.models import MODELS, Links, Recommender, load_model
 
 SMALL = {
     "mf": {"n_factors": 4, "max_epochs": 3, "validation_fraction": 0, "random_state": 1},
@@ -19,6 +19,11 @@ SMALL = {
     "user-knn": {"n_neighbours": 7},
     "p3alpha": {"n_neighbours": 7},
     "rp3beta": {"n_neighbours": 7},
+    "hybrid": {"parts": [["gf-cf", {"n_vectors": 6}], ["p3alpha", {"n_neighbours": 7}]]},
+    "social": {
+        "links": Links.from_arrays(["u1", "u1", "u2", "u40"], ["u3", "u40", "u1", "u0"], [1, 2, 1, 1]),
+        "base": ["gf-cf", {"n_vectors": 6}],
+    },
 }
 OF_PAIRS = [name for name in MODELS if name not in ("mf", "popularity")]
 N_USERS, N_ITEMS = 45, 30

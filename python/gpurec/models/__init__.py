@@ -1,7 +1,19 @@
 """Models: learn from interactions, recommend through the engine, save and load."""
 
+from .cold_start import (
+    AnotherModel,
+    Answers,
+    ColdStart,
+    FriendsVotes,
+    Links,
+    Popular,
+    Registration,
+    Segments,
+    Social,
+)
 from .content import ContentBased
 from .graph_filters import BSPM, GFCF
+from .hybrid import Hybrid
 from .item_weights import EASE, P3alpha, RP3beta
 from .mf import MF
 from .neighbours import ItemKNN, UserKNN
@@ -15,14 +27,24 @@ __all__ = [
     "GFCF",
     "MF",
     "MODELS",
+    "AnotherModel",
+    "Answers",
+    "ColdStart",
     "ContentBased",
     "Explanation",
+    "FriendsVotes",
+    "Hybrid",
     "ItemKNN",
+    "Links",
     "P3alpha",
+    "Popular",
     "Popularity",
     "RP3beta",
     "Recommendations",
     "Recommender",
+    "Registration",
+    "Segments",
+    "Social",
     "UserKNN",
     "load_model",
 ]

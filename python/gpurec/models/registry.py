@@ -6,8 +6,10 @@ import os
 
 from ..artifacts import read_artifact
 from ..errors import ArtifactError
+from .cold_start import Social
 from .content import ContentBased
 from .graph_filters import BSPM, GFCF
+from .hybrid import Hybrid
 from .item_weights import EASE, P3alpha, RP3beta
 from .mf import MF
 from .neighbours import ItemKNN, UserKNN
@@ -19,7 +21,20 @@ __all__ = ["MODELS", "load_model"]
 # A saved model names one of these; nothing is ever imported because a file says so.
 MODELS: dict[str, type[Recommender]] = {
     model.name: model
-    for model in (Popularity, MF, ItemKNN, UserKNN, P3alpha, RP3beta, GFCF, BSPM, EASE, ContentBased)
+    for model in (
+        Popularity,
+        MF,
+        ItemKNN,
+        UserKNN,
+        P3alpha,
+        RP3beta,
+        GFCF,
+        BSPM,
+        EASE,
+        ContentBased,
+        Hybrid,
+        Social,
+    )
 }
 
 

@@ -3,6 +3,7 @@
 from .base import Callback, Recommender
 from .explanation import Explanation, Reasons
 from .fitted import KIND
+from .queries import UnknownUsers
 from .recommendations import Recommendations
 from .score_rows import HistoryModel, ScoreRowModel
 from .settings import one_of, real_setting, whole_setting
@@ -17,6 +18,7 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "ScoreRowModel",
+    "UnknownUsers",
     "VectorModel",
     "one_of",
     "real_setting",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ...types import IdMap
+from ...types import IdMap, TopK
 
 __all__ = [
     "RowFilter",
     "Slices",
+    "UnknownUsers",
     "as_pair",
     "checked_k",
     "checked_rows",
@@ -26,6 +28,18 @@ __all__ = [
 # Rows for all queries, or one array of rows a query, or no filter.
 RowFilter = np.ndarray | list[np.ndarray] | None
 _SETS = (list, set, frozenset, np.ndarray)
+
+
+class UnknownUsers(ABC):
+    """A policy for users whom a model does not know; see `ColdStart`."""
+
+    @abstractmethod
+    def sources(self, model: Any, users: Any) -> np.ndarray:
+        """Who answers for each of the users, given by id: objects (n,), text, or None for no entry."""
+
+    @abstractmethod
+    def search(self, model: Any, users: Any, k: int, filters: dict[str, Any]) -> TopK:
+        """The best k items of users; filters as rows, one set for all users or a list of one each."""
 
 
 def each_query(name: str, ids: Any, item_map: IdMap, n_queries: int) -> list[np.ndarray] | None:

@@ -27,7 +27,8 @@ class Recommendations(Tabular):
     scores : float32 array, shape (n_rows,)
         Higher is better; falling, for one user.
     sources : array of str, shape (n_users,), or None
-        Who answered: "model", or "popularity" for a user the model does not know.
+        Who answered: "model", or, for a user the model does not know, "popularity" or the source that a
+        `ColdStart` found.
     explanations : list of Explanation, one a row of the table, or None
         Where they were asked for.
     columns : (str, str)

@@ -19,6 +19,7 @@ from .explaining import ExplainingModel
 from .explanation import Explanation
 from .queries import (
     RowFilter,
+    UnknownUsers,
     checked_k,
     checked_rows,
     each_query,
@@ -76,7 +77,7 @@ class RecommendingModel(ExplainingModel):
         exclude: Any = None,
         allow: Any = None,
         deny: Any = None,
-        unknown: str = "raise",
+        unknown: str | UnknownUsers = "raise",
         with_explanations: bool = False,
     ) -> Recommendations:
         """The best k items of each user, in external ids.
@@ -92,8 +93,9 @@ class RecommendingModel(ExplainingModel):
             Left out for that user.
         allow, deny : collection of item ids, or list of collections, one a user, optional
             The only items permitted; items not permitted. An empty `allow` permits nothing.
-        unknown : {"raise", "popularity", "skip"}
-            What an unknown user does: raise, get the most popular of the permitted items, or get no entry.
+        unknown : {"raise", "popularity", "skip"} or ColdStart
+            What an unknown user does: raise, get the most popular of the permitted items, or get no entry; a
+            policy asks friends, registration answers or another model.
         with_explanations : bool
             Say of each item why, as `explain` does; takes a few milliseconds a user.
 
@@ -129,7 +131,7 @@ class RecommendingModel(ExplainingModel):
         exclude: Any = None,
         allow: Any = None,
         deny: Any = None,
-        unknown: str = "raise",
+        unknown: str | UnknownUsers = "raise",
         batch: int | str = "auto",
         progress: Callable[[int, int], object] | None = None,
     ) -> Iterator[Recommendations]:
@@ -169,7 +171,7 @@ class RecommendingModel(ExplainingModel):
         request: _Request,
         k: int,
         exclude_seen: bool,
-        unknown: str,
+        unknown: str | UnknownUsers,
         size: int,
         progress: Callable[[int, int], object] | None,
     ) -> Iterator[Recommendations]:
@@ -180,8 +182,10 @@ class RecommendingModel(ExplainingModel):
                 progress(end, len(request))
             yield found
 
-    def _request(self, users: Any, exclude: Any, allow: Any, deny: Any, unknown: str) -> _Request:
-        if unknown not in ("raise", "popularity", "skip"):
+    def _request(
+        self, users: Any, exclude: Any, allow: Any, deny: Any, unknown: str | UnknownUsers
+    ) -> _Request:
+        if not isinstance(unknown, UnknownUsers) and unknown not in ("raise", "popularity", "skip"):
             raise ValueError(
                 f"[recommend] expected unknown of raise, popularity or skip, got {unknown!r}; choose one"
             )
@@ -205,30 +209,48 @@ class RecommendingModel(ExplainingModel):
         """More than all items cannot come back, so a huge k need not be paid for."""
         return min(checked_k(k), max(self.training.n_items, 1))
 
-    def _recommended(self, request: _Request, k: Any, exclude_seen: bool, unknown: str) -> Recommendations:
+    def _recommended(
+        self, request: _Request, k: Any, exclude_seen: bool, unknown: str | UnknownUsers
+    ) -> Recommendations:
         k = self._places(k)
         known, others = np.flatnonzero(request.user_rows >= 0), np.flatnonzero(request.user_rows < 0)
-        asked = known
         part = request.part(known) if others.size else request
         found = self.recommend_rows(part.user_rows, k, exclude_seen=exclude_seen, **part.filters)
-        if unknown == "popularity" and others.size:
-            popular = self._most_popular(others.size, k, **request.part(others).filters)
-            asked = np.arange(len(request))
-            place = np.argsort(np.concatenate([known, others]))
+        asked, sources = known, np.full(len(known), "model", object)
+        if others.size and unknown != "skip":
+            part = request.part(others)
+            new, new_sources = self._found_for_unknown(part.users, k, part.filters, unknown)
+            answered = np.array([source is not None for source in new_sources], dtype=bool)
+            asked = np.concatenate([known, others[answered]])
+            place = np.argsort(asked)
+            asked, sources = asked[place], np.concatenate([sources, new_sources[answered]])[place]
             found = TopK(
-                np.concatenate([found.rows, popular.rows])[place],
-                np.concatenate([found.scores, popular.scores])[place],
+                np.concatenate([found.rows, new.rows[answered]])[place],
+                np.concatenate([found.scores, new.scores[answered]])[place],
             )
         return Recommendations.from_top_k(
-            take_ids(request.users, asked),
-            found,
-            self.training.item_map,
-            sources=np.where(request.user_rows[asked] >= 0, "model", "popularity").astype(object),
+            take_ids(request.users, asked), found, self.training.item_map, sources=sources
         )
+
+    def _found_for_unknown(
+        self, users: Any, k: int, filters: dict[str, Any], unknown: str | UnknownUsers
+    ) -> tuple[TopK, np.ndarray]:
+        """Answers of users whom the model does not know, and who gave each: None for no entry."""
+        if isinstance(unknown, UnknownUsers):
+            sources = self._sources_of_unknown(unknown, users)
+            return self._search_unknown(unknown, users, k, filters), sources
+        return self._most_popular(len(users), k, **filters), np.full(len(users), "popularity", object)
+
+    def _sources_of_unknown(self, policy: UnknownUsers, users: Any) -> np.ndarray:
+        return policy.sources(self, users)
+
+    def _search_unknown(self, policy: UnknownUsers, users: Any, k: int, filters: dict[str, Any]) -> TopK:
+        return policy.search(self, users, k, filters)
 
     def _why(self, found: Recommendations) -> list[Explanation]:
         """An explanation of each row of the table."""
-        training, explanations = self.training, []
+        training, explanations, sources = self.training, [], found.sources
+        assert sources is not None
         user_rows = training.known_rows("user", found.user_ids).tolist()
         for i, (user, items) in enumerate(found):
             if user_rows[i] >= 0:
@@ -238,7 +260,7 @@ class RecommendingModel(ExplainingModel):
                 explanations += self._explained(user_rows[i], item_rows, found.scores[table], reasons)
             else:
                 explanations += [
-                    Explanation(user, item, score, ["baseline"], ["popularity"], [score])
+                    Explanation(user, item, score, ["baseline"], [sources[i]], [score])
                     for item, score in items
                 ]
         return explanations

@@ -15,7 +15,7 @@ from ...types import TopK
 from .base import Recommender
 from .explanation import Reasons
 
-__all__ = ["HistoryModel", "ScoreRowModel"]
+__all__ = ["HistoryModel", "ScoreRowModel", "hide"]
 
 # Of scores that are there at a time; what a model needs beside them is about as much.
 _BLOCK_BYTES = 64 << 20
@@ -52,7 +52,7 @@ class ScoreRowModel(Recommender):
             scores = self._score_rows(user_rows[users])
             if exclude_seen:
                 _hide_sets(scores, RowSets(*self.training.seen(user_rows[users])))
-            _hide(scores, filters_of(checked, users))
+            hide(scores, filters_of(checked, users))
             rows[users], best[users] = top_k(scores, k)
         return TopK(rows, best)
 
@@ -103,7 +103,7 @@ class HistoryModel(ScoreRowModel):
         return [Reasons("item", history.columns, added)]
 
 
-def _hide(scores: np.ndarray, filters: Filters) -> None:
+def hide(scores: np.ndarray, filters: Filters) -> None:
     """Put -inf in place of what is not permitted."""
     if filters.mask is not None:
         scores[:, ~filters.mask] = -np.inf

@@ -27,6 +27,9 @@ _PAIRS_AT_ONCE = 1 << 17
 class VectorModel(Recommender):
     """A model whose scores are canonical dot products; it says what the vectors are."""
 
+    # What is made of models may be of vectors or not, and says so here.
+    _by_vectors = True
+
     @abstractmethod
     def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
         """Vectors of users, float32 (n, d); row -1 is a user of whom nothing is known."""

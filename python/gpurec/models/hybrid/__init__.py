@@ -1,0 +1,5 @@
+"""Several models as one: sums, ranks, switches, cascades, learnt weights."""
+
+from .hybrid import Hybrid
+
+__all__ = ["Hybrid"]
