@@ -24,6 +24,8 @@ from gpurec.models import (
     Social,
     load_model,
 )
+from gpurec.models.recommender import HistoryModel
+from gpurec.reranking import Expiry, Reranked, by_item
 
 LINKS = Links.from_arrays(
     ["u1", "u1", "u2", "u40", "u3", "u3", "eve", "eve", "ida"],
@@ -64,8 +66,11 @@ def test_scores_are_drawn_to_those_of_friends(model):
         if user not in friends:
             assert got[user].tolist() == own[user].tolist()
             continue
-        share = 4 / (4 + model.training.user_counts[user])
-        parts = [(1 - share, own[user]), *((share * w, own[f]) for f, w in friends[user].items())]
+        worth = 4 * len(friends[user])
+        share = worth / (worth + model.training.user_counts[user])
+        counts = model.training.user_counts if isinstance(model.base, HistoryModel) else np.ones(N_USERS)
+        votes = [(share * w * counts[user] / counts[f], own[f]) for f, w in friends[user].items()]
+        parts = [(1 - share, own[user]), *votes]
         want = sum(w * np.where(np.isneginf(s), 0, s) for w, s in parts)
         silent = np.all([np.isneginf(s) for _, s in parts], axis=0)
         assert (np.isneginf(got[user]) == silent).all()
@@ -95,7 +100,7 @@ def test_a_saved_model_gives_the_same_bits(model, tmp_path):
 
 
 def test_blocks_of_few_rows_are_one_answer(model, monkeypatch):
-    users, policy = known(model), ColdStart([FriendsVotes(LINKS)])
+    users, policy = known(model), ColdStart([FriendsVotes(LINKS, shrink=0)])
     want = model.recommend_rows(users, 9), model.recommend(["eve", "u1"], 9, unknown=policy).to_dicts()
     monkeypatch.setattr("gpurec.models.recommender.score_rows._BLOCK_BYTES", 4 * N_ITEMS * 2)
     assert same(model.recommend_rows(users, 9), want[0])
@@ -159,6 +164,7 @@ def test_links_are_read_from_files(tmp_path):
         (lambda: Social(strength=-1), ValueError, r"\[social\] expected strength"),
         (lambda: ColdStart(["popularity"]), TypeError, r"\[cold_start\] expected sources"),
         (lambda: ColdStart([], otherwise="guess"), ValueError, r"\[cold_start\] expected otherwise"),
+        (lambda: FriendsVotes(LINKS, shrink=-1), ValueError, r"\[cold_start\] expected shrink"),
         (lambda: FriendsVotes({}), TypeError, r"\[cold_start\] expected Links"),
         (lambda: Registration({}), TypeError, r"\[cold_start\] expected Answers"),
         (lambda: Segments(ANSWERS, least=0), ValueError, r"\[segments\] expected least"),
@@ -199,7 +205,7 @@ ANSWERS = Answers(
 
 
 def test_friends_vote_for_who_is_new(fitted):
-    policy = ColdStart([FriendsVotes(LINKS)])
+    policy = ColdStart([FriendsVotes(LINKS, shrink=0)])
     for model in [*fitted.values(), Popularity().fit(plays()), Hybrid(["mf", "p3alpha"]).fit(plays())]:
         answer = model.recommend(["u1", "eve", "ida", "joe"], N_ITEMS, exclude_seen=True, unknown=policy)
         assert answer.sources.tolist() == ["model", "social", "popularity", "popularity"]
@@ -214,8 +220,23 @@ def test_friends_vote_for_who_is_new(fitted):
         assert (np.diff([row["score"] for row in of_eve]) <= 0).all()
 
 
+@pytest.mark.parametrize("shrink", [0.5, 30])
+def test_few_friends_are_drawn_to_everyone(fitted, shrink):
+    policy = ColdStart([FriendsVotes(LINKS, shrink=shrink)])
+    for model in [*fitted.values(), Popularity().fit(plays())]:
+        users = known(model)
+        every = all_scores(model, users)
+        own = dict(zip(users.tolist(), np.where(np.isneginf(every), 0, every)))
+        friends = 0.75 * own[1] + 0.25 * own[5]
+        want = (2 * friends + shrink * np.mean(list(own.values()), axis=0)) / (2 + shrink)
+        (_, found), *_ = model.recommend(["eve"], N_ITEMS, unknown=policy)
+        rows = model.item_map.rows([item for item, _ in found])
+        np.testing.assert_allclose([score for _, score in found], want[rows], rtol=2e-5, atol=1e-6)
+        assert set(rows.tolist()) == set(np.flatnonzero(np.isfinite(every).any(axis=0)).tolist())
+
+
 def test_filters_hold_for_who_is_new(fitted):
-    sources = [FriendsVotes(LINKS), Registration(ANSWERS), Segments(ANSWERS)]
+    sources = [FriendsVotes(LINKS, shrink=0), Registration(ANSWERS), Segments(ANSWERS)]
     users = ["eve", "new", "odd", "u2", "mute"]
     for model in fitted.values():
         for source in sources:
@@ -236,7 +257,7 @@ def test_filters_hold_for_who_is_new(fitted):
 
 
 def test_the_first_source_that_can_answers(fitted):
-    sources = [FriendsVotes(LINKS), Registration(ANSWERS)]
+    sources = [FriendsVotes(LINKS, shrink=0), Registration(ANSWERS)]
     users = ["joe", "eve", "u1", "new", "strange", "u11"]
     answer = fitted["rows"].recommend(users, 3, unknown=ColdStart(sources), with_explanations=True)
     assert answer.sources.tolist() == [
@@ -319,7 +340,7 @@ def test_a_source_learns_anew_for_another_model():
 
 
 def test_rules_hold_for_who_is_new_too(fitted):
-    policy = ColdStart([FriendsVotes(LINKS), Registration(ANSWERS)])
+    policy = ColdStart([FriendsVotes(LINKS, shrink=0), Registration(ANSWERS)])
     for model in fitted.values():
         ends = by_item(model.item_map, {f"i{row}": 5 for row in range(0, N_ITEMS, 2)}, default=np.inf)
         asked = Reranked(model, [Expiry(ends)], now=10)
@@ -332,7 +353,7 @@ def test_rules_hold_for_who_is_new_too(fitted):
 
 
 def test_models_that_stand_for_others_work_with_all_sources():
-    policy = ColdStart([FriendsVotes(LINKS), Segments(ANSWERS, least=1)])
+    policy = ColdStart([FriendsVotes(LINKS, shrink=0), Segments(ANSWERS, least=1)])
     for model in (MF(n_factors=2, max_epochs=2), GFCF(n_vectors=3), Social(LINKS), Hybrid(method="rrf")):
         found = model.fit(plays()).recommend(["eve", "new"], 4, unknown=policy)
         assert found.sources.tolist() == ["social", "segment"] and len(found.item_ids) == 8

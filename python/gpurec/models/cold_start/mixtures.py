@@ -12,7 +12,7 @@ from ..recommender import Recommender
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["mixed_rows", "mixed_vectors", "shares_of_friends"]
+__all__ = ["mixed_rows", "mixed_vectors", "shares_of_all", "shares_of_friends"]
 
 
 def shares_of_friends(weights: csr_array, counts: np.ndarray) -> csr_array:
@@ -23,6 +23,13 @@ def shares_of_friends(weights: csr_array, counts: np.ndarray) -> csr_array:
     sums = np.repeat(np.add.reduceat(np.append(shares.data, 0), shares.indptr[:-1]), np.diff(shares.indptr))
     shares.data /= sums
     return shares
+
+
+def shares_of_all(users: np.ndarray, n_users: int) -> csr_array:
+    """Equal shares of some users, rising, in one row; float64 CSR (1, n_users)."""
+    from scipy.sparse import csr_array
+
+    return csr_array((np.full(len(users), 1 / len(users)), users, [0, len(users)]), shape=(1, n_users))
 
 
 def mixed_vectors(shares: csr_array, model: Recommender) -> np.ndarray:

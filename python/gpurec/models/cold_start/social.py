@@ -13,7 +13,7 @@ from ...errors import ArtifactError
 from ...progress import Progress
 from ...types import TopK
 from ..hybrid.parts import has_vectors, named, new_part, part_state, restore_part
-from ..recommender import Callback, Reasons, ScoreRowModel, VectorModel, real_setting
+from ..recommender import Callback, HistoryModel, Reasons, ScoreRowModel, VectorModel, real_setting
 from .links import Links
 from .mixtures import mixed_rows, mixed_vectors, shares_of_friends
 
@@ -36,8 +36,8 @@ class Social(VectorModel, ScoreRowModel):
     base : model, name, or pair of name and settings
         Of any kind but this one and "hybrid".
     strength : float
-        With n items of their own, a user's friends have the share strength / (strength + n), 0 or more: of a
-        user who has had as many items as `strength`, half.
+        How many of the user's own items each friend is worth, 0 or more: m friends beside n items have the
+        share strength * m / (strength * m + n).
 
     Attributes
     ----------
@@ -48,7 +48,8 @@ class Social(VectorModel, ScoreRowModel):
     Notes
     -----
     Of a base of vectors the users' vectors are mixed, and answers come from its index of items; of others the
-    rows of scores are. A user without known friends has the base's own scores, bit for bit. Sums are in
+    rows of scores are. Where scores are sums over a user's items, a friend's are brought to as many items as
+    the user has. A user without known friends has the base's own scores, bit for bit. Sums are in
     float32, by rising row of the friends. A user without interactions is unknown to this model like to any:
     `FriendsVotes` answers them.
 
@@ -71,7 +72,7 @@ class Social(VectorModel, ScoreRowModel):
         links: Links | str | os.PathLike[str] | None = None,
         *,
         base: Any = "gf-cf",
-        strength: float = 5.0,
+        strength: float = 0.2,
     ) -> None:
         self.base = new_part("social", base, ("hybrid", "social"))
         if links is not None and not isinstance(links, (Links, str, os.PathLike)):
@@ -112,8 +113,15 @@ class Social(VectorModel, ScoreRowModel):
 
         self.friends, counts = friends, self.training.user_counts
         strength = self.settings["strength"]
-        share = np.where(np.diff(friends.indptr) > 0, strength / np.maximum(strength + counts, 1e-300), 0.0)
-        self._mixture = (diags_array(1 - share) + diags_array(share) @ friends).tocsr()
+        worth = strength * np.diff(friends.indptr)
+        share = worth / np.maximum(worth + counts, 1e-300)
+        of_friends = diags_array(share) @ friends
+        if isinstance(self.base, HistoryModel):
+            # Such scores grow with the items that they are sums over: without this a friend drowns the user.
+            of_friends = (
+                diags_array(counts.astype(float)) @ of_friends @ diags_array(1 / np.maximum(counts, 1.0))
+            )
+        self._mixture = (diags_array(1 - share) + of_friends).tocsr()
         self._mixture.eliminate_zeros()
         self._mixture.sort_indices()
 

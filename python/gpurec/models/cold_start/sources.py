@@ -11,14 +11,17 @@ from ...ops import top_k
 from ...ops.filters import as_filters
 from ...types import TopK
 from ..hybrid.parts import has_vectors
-from ..recommender import Recommender, ScoreRowModel
+from ..recommender import Recommender, ScoreRowModel, real_setting
 from ..recommender.score_rows import hide
+from ..recommender.training import TrainingPart
 from .links import Links
-from .mixtures import mixed_rows, mixed_vectors, shares_of_friends
+from .mixtures import mixed_rows, mixed_vectors, shares_of_all, shares_of_friends
 
 __all__ = ["AnotherModel", "FriendsVotes", "NewUserSource", "Popular", "best_of_rows"]
 
 _BLOCK_BYTES = 64 << 20
+# Users of whom everyone's taste is made.
+_EVERYONE = 1024
 
 
 class NewUserSource(ABC):
@@ -68,6 +71,9 @@ class FriendsVotes(NewUserSource):
     Parameters
     ----------
     links : Links
+    shrink : float
+        So many friends of everyone's taste are added, 0 or more: few friends say little. Everyone's taste is
+        the mean over up to 1,024 training users, evenly spaced.
 
     Examples
     --------
@@ -82,10 +88,11 @@ class FriendsVotes(NewUserSource):
 
     source = "social"
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, *, shrink: float = 3.0) -> None:
         if not isinstance(links, Links):
             raise TypeError(f"[cold_start] expected Links, got {links!r:.60}; see Links.from_arrays")
-        self._links = links
+        self._links, self.shrink = links, real_setting("cold_start", "shrink", shrink, 0, 1e9)
+        self._everyone: tuple[TrainingPart, np.ndarray] | None = None
 
     def _shares(self, model: Recommender, users: Any) -> Any:
         training = model.training
@@ -96,15 +103,45 @@ class FriendsVotes(NewUserSource):
 
     def search(self, model: Recommender, users: Any, k: int, filters: dict[str, Any]) -> TopK:
         shares = self._shares(model, users)
+        n_friends = np.diff(shares.indptr)[:, np.newaxis]
+        of_friends = (n_friends / (n_friends + self.shrink)).astype(np.float32)
+
+        def drawn(of_them: np.ndarray, places: slice) -> np.ndarray:
+            """Friends' means drawn to everyone's, where anything is said."""
+            if not self.shrink:
+                return of_them
+            own = of_friends[places]
+            everyone = self._of_everyone(model)
+            mixed = own * _spoken(of_them) + (np.float32(1) - own) * _spoken(everyone)
+            mixed[np.isneginf(of_them) & np.isneginf(everyone)] = -np.inf
+            return mixed
+
         if has_vectors(model):
-            return model._item_index().search(mixed_vectors(shares, model), k, **filters)  # type: ignore[attr-defined]
+            queries = drawn(mixed_vectors(shares, model), slice(None))
+            return model._item_index().search(queries, k, **filters)  # type: ignore[attr-defined]
         if not isinstance(model, ScoreRowModel):
             raise TypeError(
                 f"[cold_start] expected a model of vectors or of rows of scores, got {model!r:.60}"
             )
         return best_of_rows(
-            lambda places: mixed_rows(shares[places], model), len(users), model.training.n_items, k, filters
+            lambda places: drawn(mixed_rows(shares[places], model), places),
+            len(users),
+            model.training.n_items,
+            k,
+            filters,
         )
+
+    def _of_everyone(self, model: Recommender) -> np.ndarray:
+        """Mean vector or row of training users, float32 (1, d) or (1, n_items), made once for each model."""
+        training = model.training
+        if self._everyone is None or self._everyone[0] is not training:
+            known = np.flatnonzero(training.user_counts > 0)
+            if len(known) > _EVERYONE:
+                known = known[np.arange(_EVERYONE) * len(known) // _EVERYONE]
+            shares = shares_of_all(known, training.n_users)
+            mixed = mixed_vectors if has_vectors(model) else mixed_rows
+            self._everyone = training, mixed(shares, model)
+        return self._everyone[1]
 
 
 class AnotherModel(NewUserSource):
@@ -137,6 +174,11 @@ class AnotherModel(NewUserSource):
     def search(self, model: Recommender, users: Any, k: int, filters: dict[str, Any]) -> TopK:
         rows = self._model.training.known_rows("user", users)
         return self._model.recommend_rows(rows, k, **filters)
+
+
+def _spoken(scores: np.ndarray) -> np.ndarray:
+    """Scores with 0 where nothing is said."""
+    return np.where(np.isneginf(scores), np.float32(0), scores)
 
 
 def best_of_rows(make: Any, n: int, n_items: int, k: int, filters: dict[str, Any]) -> TopK:
