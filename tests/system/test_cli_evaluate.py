@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,31 @@ def test_evaluate_with_features_is_the_librarys(films: Path, capsys: pytest.Capt
         "items.csv",
         "users.csv",
     )
+
+
+def test_a_hybrid_and_its_parts_are_named_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = folder / "ratings.csv"
+    parts = 'parts=["popularity", ["rp3beta", {"beta": 0.3}], "gf-cf"]'
+    options = ["--model", "hybrid", "-k", "2", "--seed", "4", "--set", parts, "--set", "method=rrf"]
+    found = evaluated(capsys, file, *options)
+    train, test = random_split(gpurec.Interactions.from_file(file), 0.2, random_state=4)
+    given = ["popularity", ("rp3beta", {"beta": 0.3}), "gf-cf"]
+    model = gpurec.Hybrid(given, method="rrf", random_state=4).fit(train)
+    expected = gpurec.evaluate(model, test, k=2)
+    assert {name: found[name] for name in ranking_keys(2)} == {n: expected.mean(n) for n in ranking_keys(2)}
+    assert found["settings"]["model_settings"] == model.settings
+    assert found["settings"]["model_settings"]["parts"][2][1]["random_state"] == 4
+
+
+def test_friends_come_from_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ratings = gpurec.Interactions.from_file(folder / "ratings.csv")
+    users = list(ratings.user_map)
+    lines = "\n".join(f"{user},{friend}" for user, friend in pairwise(users))
+    (folder / "friends.csv").write_text(f"user,friend\n{lines}\n")
+    links = f"links={folder / 'friends.csv'}"
+    found = evaluated(capsys, folder / "ratings.csv", "--model", "social", "-k", "2", "--set", links)
+    assert found["settings"]["model_settings"]["base"][0] == "gf-cf"
+    assert (
+        run_here("evaluate", folder / "ratings.csv", "--model", "social", "--set", "links=nowhere.csv") == 2
+    )
+    assert "nowhere.csv" in capsys.readouterr().err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpurec.reranking import Expiry, Reranked, by_item
 from test_every_model import N_ITEMS, N_USERS, known, plays, same
 
 import gpurec

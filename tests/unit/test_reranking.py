@@ -341,3 +341,17 @@ def test_similarity_may_be_given_as_a_matrix(models):
     alike[0, 1] = alike[1, 0] = 0.99
     for similarity in (alike, csr_array(alike)):
         assert reranked(found, MMR(0.5, similarity=similarity), k=3).rows.tolist() == [[0, 2, 1]]
+
+
+def test_what_rules_change_is_explained(models):
+    rules = [Boosts(np.linspace(0.5, 3, N_ITEMS)), FreshnessDecay(np.zeros(N_ITEMS), half_life=DAY)]
+    for model in models:
+        asked = Reranked(model, rules, now=0.5 * DAY)
+        found = asked.recommend([1, 2], 5, with_explanations=True)
+        for why, row in zip(found.explanations, found.to_dicts()):
+            assert abs(why.contributions.sum() - row["score"]) <= why.tolerance
+            assert "rules" in why.names
+            if model.training.known_rows("item", [row["item_id"]])[0] < 0:
+                continue
+            again = asked.explain(row["user_id"], row["item_id"])
+            assert again.score == row["score"] and again.names == why.names

@@ -229,8 +229,8 @@ class Hybrid(VectorModel, ScoreRowModel):
         """What a part adds to sums, float64; -inf where nothing speaks for an item."""
         method = self.settings["method"]
         if method in _SUMS:
-            # A coefficient below 0 must not turn -inf round.
-            return np.where(np.isneginf(scores), -np.inf, scores * self.coefficients[number])
+            silent = np.isneginf(scores)
+            return np.where(silent, -np.inf, np.where(silent, 0, scores) * self.coefficients[number])
         ranks = ranks_among_unseen(scores, self.training.seen(user_rows), self._depth)
         if method == "rrf":
             worth = self._weights[number] / (self.settings["offset"] + np.maximum(ranks, 1))

@@ -85,11 +85,17 @@ def _choices(
             unseen = rows[i].astype(np.float32)
             unseen[seen[indptr[i] : indptr[i + 1]]] = -np.inf
             listed = top_k(np.ascontiguousarray(unseen.T), min(_CANDIDATES, len(unseen))).rows
-            held = np.unique(items[users == user])
-            candidates = np.union1d(listed[listed >= 0], held)
-            scores.append(rows[i, candidates])
-            chosen.append(np.isin(candidates, held))
-            lengths.append(len(candidates))
+            candidates = np.unique(listed[listed >= 0])
+            held = np.isin(candidates, items[users == user])
+            # Held items that no part lists do not count: nor do the many others that none lists.
+            if held.any():
+                scores.append(rows[i, candidates])
+                chosen.append(held)
+                lengths.append(len(candidates))
+    if not lengths:
+        raise ValueError(
+            "[hybrid] expected held-out items among the best of the parts, got none; do: method='weighted'"
+        )
     return np.concatenate(scores), np.concatenate(chosen), np.cumsum([0, *lengths])
 
 
