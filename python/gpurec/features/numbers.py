@@ -21,6 +21,8 @@ _SCALERS = {
     "robust": ("RobustScaler", "center_", "scale_"),
     "none": None,
 }
+# What hardly varies in the training part has a tiny scale; squares of what is scaled must stay in float32.
+_LARGEST = 1e18
 _DAY, _YEAR = 86400, 365.2425 * 86400
 
 
@@ -75,8 +77,9 @@ class Numeric(Column):
         numbers, learnt = numeric_values(values), self.state().numbers
         if self.settings["n_knots"]:
             return _between_knots(numbers, learnt)
-        scaled = np.nan_to_num((numbers - learnt[0]) / learnt[1], nan=0.0)
-        return csr_array(scaled[:, np.newaxis].astype(np.float32))
+        scaled = _scaled(numbers, learnt[0], learnt[1])
+        scaled[np.isnan(scaled)] = 0
+        return csr_array(scaled[:, np.newaxis])
 
     def names(self) -> list[str]:
         return [f"~{knot:g}" for knot in self.state().numbers] if self.settings["n_knots"] else [""]
@@ -90,6 +93,12 @@ def _scaling(scale: str, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     name, shift, spread = scaler
     fitted = getattr(import_extra("sklearn.preprocessing", "features"), name)().fit(there)
     return np.asarray(getattr(fitted, shift), float), np.asarray(getattr(fitted, spread), float)
+
+
+def _scaled(numbers: np.ndarray, shift: Any, scale: Any) -> np.ndarray:
+    """Less the shift, over the scale, float32, at most `_LARGEST` from 0; NaN stays."""
+    with np.errstate(over="ignore"):
+        return np.clip((numbers - shift) / scale, -_LARGEST, _LARGEST).astype(np.float32)
 
 
 def _between_knots(numbers: np.ndarray, knots: np.ndarray) -> csr_array:
@@ -210,9 +219,9 @@ class Dense(Column):
         given = _matrix(values)
         if given.shape[1] != d:
             raise ValueError(f"[dense] expected vectors of {d} numbers, got {given.shape[1]}; see the table")
-        scaled = (given - shift) / scale
+        scaled = _scaled(given, shift, scale)
         scaled[np.isnan(given).any(axis=1)] = 0
-        return scaled.astype(np.float32)
+        return scaled
 
     def names(self) -> list[str]:
         return [str(i) for i in range(len(self.state().numbers) // 2)]
