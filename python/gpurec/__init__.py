@@ -17,8 +17,10 @@ from .errors import (
 )
 from .index import ItemIndex, SearchExplanation
 from .ops import (
+    ElasticNet,
     FactorTable,
     SgdRates,
+    elastic_net,
     gram_top_k,
     score,
     score_pairs,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from .data import Interactions
     from .evaluation import compare
     from .evaluation.evaluate import evaluate
-    from .models import BSPM, EASE, GFCF, MF, P3alpha, Popularity, RP3beta, load_model
+    from .models import BSPM, EASE, GFCF, MF, SLIM, P3alpha, Popularity, RP3beta, load_model
 
 __version__ = "0.1.0"
 
@@ -49,6 +51,7 @@ _LAZY = {
     "P3alpha": "models",
     "Popularity": "models",
     "RP3beta": "models",
+    "SLIM": "models",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "load_model": "models",
@@ -59,9 +62,11 @@ __all__ = [
     "EASE",
     "GFCF",
     "MF",
+    "SLIM",
     "ArtifactError",
     "BackendUnavailableError",
     "DeviceError",
+    "ElasticNet",
     "FactorTable",
     "GpurecError",
     "IdMap",
@@ -78,6 +83,7 @@ __all__ = [
     "TopK",
     "UnknownIdError",
     "compare",
+    "elastic_net",
     "evaluate",
     "gram_top_k",
     "load_model",

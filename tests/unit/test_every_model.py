@@ -19,6 +19,7 @@ SMALL = {
     "user-knn": {"n_neighbours": 7},
     "p3alpha": {"n_neighbours": 7},
     "rp3beta": {"n_neighbours": 7},
+    "slim": {"n_candidates": 9},
 }
 OF_PAIRS = [name for name in MODELS if name not in ("mf", "popularity")]
 N_USERS, N_ITEMS = 45, 30
@@ -211,6 +212,11 @@ def test_weights_do_not_matter_where_every_interaction_counts_as_one(name, fitte
         ("bspm", {"sharpening": "2"}, TypeError),
         ("p3alpha", {"n_neighbours": 0}, ValueError),
         ("rp3beta", {"beta": -1}, ValueError),
+        ("gf-cf", {"item_power": 3}, ValueError),
+        ("slim", {"l1": -1}, ValueError),
+        ("slim", {"n_candidates": 0}, ValueError),
+        ("slim", {"max_sweeps": 0.5}, TypeError),
+        ("slim", {"tolerance": 2}, ValueError),
         ("ease", {"l2": 0}, ValueError),
         ("ease", {"l2": None}, TypeError),
     ],

@@ -30,7 +30,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|gf-cf|bspm",
+        metavar="mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|slim|gf-cf|bspm",
         help="Kind of model.",
         show_default=False,
     ),

@@ -1,7 +1,7 @@
 """Models: learn from interactions, recommend through the engine, save and load."""
 
 from .graph_filters import BSPM, GFCF
-from .item_weights import EASE, P3alpha, RP3beta
+from .item_weights import EASE, SLIM, P3alpha, RP3beta
 from .mf import MF
 from .neighbours import ItemKNN, UserKNN
 from .popularity import Popularity
@@ -14,6 +14,7 @@ __all__ = [
     "GFCF",
     "MF",
     "MODELS",
+    "SLIM",
     "Explanation",
     "ItemKNN",
     "P3alpha",

@@ -7,7 +7,7 @@ import os
 from ..artifacts import read_artifact
 from ..errors import ArtifactError
 from .graph_filters import BSPM, GFCF
-from .item_weights import EASE, P3alpha, RP3beta
+from .item_weights import EASE, SLIM, P3alpha, RP3beta
 from .mf import MF
 from .neighbours import ItemKNN, UserKNN
 from .popularity import Popularity
@@ -17,7 +17,8 @@ __all__ = ["MODELS", "load_model"]
 
 # A saved model names one of these; nothing is ever imported because a file says so.
 MODELS: dict[str, type[Recommender]] = {
-    model.name: model for model in (Popularity, MF, ItemKNN, UserKNN, P3alpha, RP3beta, GFCF, BSPM, EASE)
+    model.name: model
+    for model in (Popularity, MF, ItemKNN, UserKNN, P3alpha, RP3beta, GFCF, BSPM, EASE, SLIM)
 }
 
 

@@ -68,8 +68,9 @@ class EASE(HistoryModel):
         diagonal = np.einsum("ii->i", matrix)  # a view
         diagonal += np.float32(self.settings["l2"])
         invert(matrix, progress)
+        divisors = -diagonal  # of their own, as the division changes the diagonal, rows at a time
         for first in range(0, len(matrix), _ROWS):
-            matrix[first : first + _ROWS] /= -diagonal
+            matrix[first : first + _ROWS] /= divisors
         diagonal[:] = 0
         self.weights = matrix
 
