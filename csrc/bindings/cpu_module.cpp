@@ -13,6 +13,7 @@ namespace py = pybind11;
 
 namespace gpurec::bindings {
 
+void register_elastic_net(py::module_& m);  // elastic_net_bindings.cpp
 void register_gram(py::module_& m);    // gram_bindings.cpp
 void register_score(py::module_& m);   // score_bindings.cpp
 void register_search(py::module_& m);  // search_bindings.cpp
@@ -40,6 +41,7 @@ PYBIND11_MODULE(_cpu, m) {
   register_table(m);
   register_search(m);
   register_score(m);
+  register_elastic_net(m);
   register_gram(m);
   register_sgd(m);
   register_spmm(m);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "../cpu/spmm.hpp"
 #include "arrays.hpp"
@@ -12,36 +14,52 @@
 namespace gpurec::bindings {
 namespace {
 
-void spmm(const Array<std::int64_t>& indptr, const Array<std::int32_t>& columns, const Array<float>& values,
-          const Array<float>& x, const std::optional<Array<float>>& add, float weight, Array<float>& out,
-          const std::string& isa, int n_threads) {
-  require(indptr.ndim() == 1 && indptr.size() >= 1, "indptr of shape (n_rows + 1,)");
-  require(columns.ndim() == 1 && values.ndim() == 1 && columns.size() == values.size(), "a value for each column");
-  const MatrixView<const float> dense = matrix(x, "x of shape (n_inner, n_columns)");
-  const SparseRowsView a{indptr.data(), columns.data(), values.data(), indptr.size() - 1, dense.rows};
-  const MatrixView<float> result = mutable_matrix(out, a.n_rows, dense.cols, "out of shape (n_rows, n_columns)");
-  Addend more;
-  if (add) {
-    more = {matrix(*add, "add of shape (n_rows, n_columns)"), weight};
-    require(more.rows.rows == a.n_rows && more.rows.cols == dense.cols, "add of the shape of out");
+// A sparse matrix by rows, looked through once, so that no product can leave the arrays.
+class SparseMatrix {
+ public:
+  SparseMatrix(Array<std::int64_t> indptr, Array<std::int32_t> columns, Array<float> values, std::int64_t n_columns)
+      : indptr_(std::move(indptr)), columns_(std::move(columns)), values_(std::move(values)) {
+    require(indptr_.ndim() == 1 && indptr_.size() >= 1, "indptr of shape (n_rows + 1,)");
+    require(columns_.ndim() == 1 && values_.ndim() == 1 && columns_.size() == values_.size(), "a value for each column");
+    view_ = {indptr_.data(), columns_.data(), values_.data(), indptr_.size() - 1, n_columns};
+    const std::int64_t n_entries = columns_.size();
+    compute([&] {
+      require(view_.indptr[0] == 0 && view_.n_entries() == n_entries, "an indptr from 0 to the number of entries");
+      require(std::is_sorted(view_.indptr, view_.indptr + view_.n_rows + 1), "an ascending indptr");
+      std::uint32_t largest = 0;  // a negative column is a huge one
+      for (std::int64_t t = 0; t < n_entries; ++t) largest = std::max(largest, std::uint32_t(view_.columns[t]));
+      require(n_entries == 0 || std::int64_t(largest) < n_columns, "columns inside the matrix");
+    });
   }
-  const cpu::Kernels& kernels = cpu::kernels(isa);
-  const std::int64_t n_entries = columns.size();
-  compute([&] {
-    require(a.indptr[0] == 0 && a.indptr[a.n_rows] == n_entries, "an indptr from 0 to the number of entries");
-    for (std::int64_t i = 0; i < a.n_rows; ++i) require(a.indptr[i] <= a.indptr[i + 1], "an ascending indptr");
-    std::uint32_t largest = 0;  // a negative column is a huge one
-    for (std::int64_t t = 0; t < n_entries; ++t) largest = std::max(largest, std::uint32_t(a.columns[t]));
-    require(n_entries == 0 || std::int64_t(largest) < a.n_columns, "columns inside x");
-    cpu::spmm(a, dense, more, result, kernels, n_threads);
-  });
-}
+
+  void times(const Array<float>& x, const std::optional<Array<float>>& add, float weight, Array<float>& out,
+             const std::string& isa, int n_threads) const {
+    const MatrixView<const float> dense = matrix(x, "x of shape (n_inner, n_columns)");
+    require(dense.rows == view_.n_columns, "x with a row for each column of the matrix");
+    const MatrixView<float> result = mutable_matrix(out, view_.n_rows, dense.cols, "out of shape (n_rows, n_columns)");
+    Addend more;
+    if (add) {
+      more = {matrix(*add, "add of shape (n_rows, n_columns)"), weight};
+      require(more.rows.rows == view_.n_rows && more.rows.cols == dense.cols, "add of the shape of out");
+    }
+    const cpu::Kernels& kernels = cpu::kernels(isa);
+    compute([&] { cpu::spmm(view_, dense, more, result, kernels, n_threads); });
+  }
+
+ private:
+  Array<std::int64_t> indptr_;
+  Array<std::int32_t> columns_;
+  Array<float> values_;
+  SparseRowsView view_;
+};
 
 }  // namespace
 
 void register_spmm(py::module_& m) {
-  m.def("spmm", &spmm, py::arg("indptr"), py::arg("columns"), py::arg("values"), py::arg("x"),
-        py::arg("add"), py::arg("weight"), py::arg("out").noconvert(), py::arg("isa"), py::arg("n_threads"));
+  py::class_<SparseMatrix>(m, "SparseMatrix")
+      .def(py::init<Array<std::int64_t>, Array<std::int32_t>, Array<float>, std::int64_t>())
+      .def("times", &SparseMatrix::times, py::arg("x"), py::arg("add"), py::arg("weight"), py::arg("out").noconvert(),
+           py::arg("isa"), py::arg("n_threads"));
 }
 
 }  // namespace gpurec::bindings

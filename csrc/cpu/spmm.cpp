@@ -11,8 +11,8 @@ namespace {
 
 // What a strip should take of the second cache.
 constexpr std::int64_t kStripFloats = std::int64_t(1) << 18;
-// A cache line, and the page that a row's part should fill where it is not copied.
-constexpr std::int64_t kLeastColumns = 16, kMostColumns = 1024;
+// Two cache lines, which come together, and the page that a row's part should fill where it is not copied.
+constexpr std::int64_t kLeastColumns = 32, kMostColumns = 1024;
 // Stored entries for each row of x from which a copy pays.
 constexpr std::int64_t kWorthCopying = 4;
 // Stored entries that a task is worth, since rows differ, and rows that are copied by one.

@@ -24,6 +24,7 @@ SMALL = {
         "links": Links.from_arrays(["u1", "u1", "u2", "u40"], ["u3", "u40", "u1", "u0"], [1, 2, 1, 1]),
         "base": ["gf-cf", {"n_vectors": 6}],
     },
+    "slim": {"n_candidates": 9},
 }
 OF_PAIRS = [name for name in MODELS if name not in ("mf", "popularity")]
 N_USERS, N_ITEMS = 45, 30
@@ -216,6 +217,11 @@ def test_weights_do_not_matter_where_every_interaction_counts_as_one(name, fitte
         ("bspm", {"sharpening": "2"}, TypeError),
         ("p3alpha", {"n_neighbours": 0}, ValueError),
         ("rp3beta", {"beta": -1}, ValueError),
+        ("gf-cf", {"item_power": 3}, ValueError),
+        ("slim", {"l1": -1}, ValueError),
+        ("slim", {"n_candidates": 0}, ValueError),
+        ("slim", {"max_sweeps": 0.5}, TypeError),
+        ("slim", {"tolerance": 2}, ValueError),
         ("ease", {"l2": 0}, ValueError),
         ("ease", {"l2": None}, TypeError),
     ],

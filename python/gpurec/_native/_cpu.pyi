@@ -33,6 +33,14 @@ class ItemTable:
     def items_of(self, rows: npt.NDArray[np.uint32]) -> tuple[Floats, npt.NDArray[np.bool_]]: ...
     def arrays(self) -> dict[str, np.ndarray]: ...
 
+class SparseMatrix:
+    def __init__(
+        self, indptr: Rows, columns: npt.NDArray[np.int32], values: Floats, n_columns: int
+    ) -> None: ...
+    def times(
+        self, x: Floats, add: Floats | None, weight: float, out: Floats, isa: str, n_threads: int
+    ) -> None: ...
+
 class GramRows:
     def __init__(
         self, indptr: Rows, columns: npt.NDArray[np.int32], values: Floats, n_columns: int
@@ -116,15 +124,20 @@ def first_invalid_row(rows: Floats, n_threads: int) -> int: ...
 def prepare_rows(rows: Floats, metric: str, n_threads: int) -> Floats: ...
 def score(a: Floats, b: Floats, metric: str, out: Floats, isa: str, n_threads: int) -> None: ...
 def score_in_order(a: Floats, b: Floats, out: Floats, isa: str, n_threads: int) -> None: ...
-def spmm(
+def elastic_net(
     indptr: Rows,
-    columns: npt.NDArray[np.int32],
+    rows: npt.NDArray[np.int32],
     values: Floats,
-    x: Floats,
-    add: Floats | None,
-    weight: float,
-    out: Floats,
-    isa: str,
+    n_rows: int,
+    targets: Rows,
+    candidate_indptr: Rows,
+    candidates: npt.NDArray[np.int32],
+    l1: float,
+    l2: float,
+    tolerance: float,
+    most_sweeps: int,
+    weights: Floats,
+    n_sweeps: npt.NDArray[np.int32],
     n_threads: int,
 ) -> None: ...
 def score_pairs(a: Floats, b: Floats, metric: str, isa: str, n_threads: int) -> Floats: ...

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
+from .._native import cpu as native_module
 from ..device_arrays import DeviceArray
 from .gram_score import GramScore
 from .report import SearchReport
@@ -132,6 +134,11 @@ class SparseRows:
     def owners(self) -> np.ndarray:
         """The row of each entry, int64."""
         return np.repeat(np.arange(self.n_rows), self.lengths)
+
+    @cached_property
+    def native(self) -> Any:
+        """The matrix as the native module multiplies it, which looks through its columns once."""
+        return native_module.SparseMatrix(self.indptr, self.columns, self.values, self.n_columns)
 
     def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns and values of a row."""
@@ -321,6 +328,16 @@ class Backend(Protocol):
         """Best k rows of `x` for each of its `rows`: rows int64 and scores float32, (len(rows), k).
 
         Filters speak of the rows asked about as queries; without `include_self` no row is in its own answer.
+        """
+        ...
+
+    def elastic_net(
+        self, columns: SparseRows, targets: np.ndarray, candidates: SparseRows, **rates: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of candidates, float32 in their places, and sweeps of each target, int32.
+
+        `columns` are the matrix by columns; the values of `candidates` mean nothing. Rates are l1, l2,
+        tolerance and most_sweeps.
         """
         ...
 

@@ -14,6 +14,7 @@ from .base import NO_FILTERS, Filters, Pruning, RowSets, SparseRows
 from .cpu_index import WORTH_THREADS, CpuIndex
 from .finite import require_finite
 from .gram_score import GramScore
+from .host_elastic_net import native_elastic_net
 from .host_gram import native_gram_top_k
 from .pruning import leading_tensors, native_names, pruning_choices
 from .report import SearchReport
@@ -102,8 +103,7 @@ class CpuBackend:
     def spmm(
         self, matrix: SparseRows, dense: np.ndarray, add: np.ndarray | None, weight: float, out: np.ndarray
     ) -> None:
-        parts = matrix.indptr, matrix.columns, matrix.values
-        native.spmm(*parts, dense, add, weight, out, self.isa, self.n_threads)
+        matrix.native.times(dense, add, weight, out, self.isa, self.n_threads)
 
     def similarity(self, a: np.ndarray, b: np.ndarray, metric: str, out: np.ndarray) -> None:
         prepared = self.prepare_rows(a, metric)
@@ -132,6 +132,11 @@ class CpuBackend:
         filters: Filters,
     ) -> tuple[np.ndarray, np.ndarray]:
         return native_gram_top_k(x, k, how, rows, include_self, filters, self.isa, self.n_threads)
+
+    def elastic_net(
+        self, columns: SparseRows, targets: np.ndarray, candidates: SparseRows, **rates: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return native_elastic_net(columns, targets, candidates, self.n_threads, **rates)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)

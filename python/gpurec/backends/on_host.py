@@ -10,6 +10,7 @@ from .._native import cpu as native
 from ..config import n_threads
 from .base import SparseRows
 from .environment import strict_floats
+from .host_elastic_net import elastic_net
 from .host_gram import gram_top_k
 from .reference_sgd import sgd_epoch
 from .reference_sums import score_in_order, spmm
@@ -20,6 +21,7 @@ __all__ = ["OnHost"]
 class OnHost:
     """Part of a backend: what has no kernel for its device."""
 
+    elastic_net = staticmethod(strict_floats()(elastic_net))
     gram_top_k = staticmethod(gram_top_k)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
@@ -40,5 +42,4 @@ class OnHost:
         if native is None:
             spmm(matrix, dense, add, weight, out)
         else:
-            parts = matrix.indptr, matrix.columns, matrix.values
-            native.spmm(*parts, dense, add, weight, out, "", n_threads())
+            matrix.native.times(dense, add, weight, out, "", n_threads())

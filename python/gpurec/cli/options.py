@@ -32,7 +32,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|gf-cf|bspm|content|hybrid|social",
+        metavar="mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|slim|gf-cf|bspm|content|hybrid|social",
         help="Kind of model.",
         show_default=False,
     ),

@@ -14,7 +14,7 @@ from .cold_start import (
 from .content import ContentBased
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
-from .item_weights import EASE, P3alpha, RP3beta
+from .item_weights import EASE, SLIM, P3alpha, RP3beta
 from .mf import MF
 from .neighbours import ItemKNN, UserKNN
 from .popularity import Popularity
@@ -27,6 +27,7 @@ __all__ = [
     "GFCF",
     "MF",
     "MODELS",
+    "SLIM",
     "AnotherModel",
     "Answers",
     "ColdStart",

@@ -10,7 +10,7 @@ from .cold_start import Social
 from .content import ContentBased
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
-from .item_weights import EASE, P3alpha, RP3beta
+from .item_weights import EASE, SLIM, P3alpha, RP3beta
 from .mf import MF
 from .neighbours import ItemKNN, UserKNN
 from .popularity import Popularity
@@ -31,6 +31,7 @@ MODELS: dict[str, type[Recommender]] = {
         GFCF,
         BSPM,
         EASE,
+        SLIM,
         ContentBased,
         Hybrid,
         Social,

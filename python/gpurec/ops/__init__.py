@@ -1,5 +1,6 @@
 """What can be computed: one module per op, its contract in the docstring, its arithmetic in a backend."""
 
+from .elastic_net import ElasticNet, elastic_net
 from .gram_top_k import gram_top_k
 from .score import score
 from .score_pairs import score_pairs
@@ -11,8 +12,10 @@ from .spmm import spmm
 from .top_k import top_k
 
 __all__ = [
+    "ElasticNet",
     "FactorTable",
     "SgdRates",
+    "elastic_net",
     "gram_top_k",
     "score",
     "score_pairs",

@@ -20,6 +20,8 @@ class BSPM(GraphFilter):
     low_pass_weight : float
     sharpening : float
         Length t of the step of the classical Runge-Kutta method through ds/dt = -s P. 0 leaves it out.
+    item_power : float
+        An item's score is multiplied by the number of its users to this power; 0 is as published.
     random_state : int
 
     Notes
@@ -46,10 +48,11 @@ class BSPM(GraphFilter):
         n_vectors: int = 448,
         low_pass_weight: float = 0.2,
         sharpening: float = 2.5,
+        item_power: float = 0.0,
         random_state: int = 0,
     ) -> None:
         step = real_setting("bspm", "sharpening", sharpening, 0, 100)
-        super().__init__(n_vectors, low_pass_weight, random_state, sharpening=step)
+        super().__init__(n_vectors, low_pass_weight, item_power, random_state, sharpening=step)
 
     @property
     def _coefficients(self) -> tuple[float, ...]:

@@ -17,6 +17,8 @@ class GFCF(GraphFilter):
     n_vectors : int
         Of the low pass; fewer where the data have fewer.
     low_pass_weight : float
+    item_power : float
+        An item's score is multiplied by the number of its users to this power; 0 is as published.
     random_state : int
 
     Attributes
@@ -43,8 +45,15 @@ class GFCF(GraphFilter):
 
     name: ClassVar[str] = "gf-cf"
 
-    def __init__(self, *, n_vectors: int = 256, low_pass_weight: float = 0.3, random_state: int = 0) -> None:
-        super().__init__(n_vectors, low_pass_weight, random_state)
+    def __init__(
+        self,
+        *,
+        n_vectors: int = 256,
+        low_pass_weight: float = 0.3,
+        item_power: float = 0.0,
+        random_state: int = 0,
+    ) -> None:
+        super().__init__(n_vectors, low_pass_weight, item_power, random_state)
 
     @property
     def _coefficients(self) -> tuple[float, ...]:
