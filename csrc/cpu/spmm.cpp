@@ -18,10 +18,20 @@ constexpr std::int64_t kWorthCopying = 4;
 // Stored entries that a task is worth, since rows differ, and rows that are copied by one.
 constexpr std::int64_t kEntriesPerTask = std::int64_t(1) << 13;
 constexpr std::int64_t kRowsPerTask = 1024;
+constexpr std::int64_t kAskedFor = 32;  // entries of a row
 
 std::int64_t columns_in_cache(std::int64_t n_rows) {
   const std::int64_t fit = kStripFloats / std::max<std::int64_t>(1, n_rows) / kLeastColumns * kLeastColumns;
   return std::clamp(fit, kLeastColumns, kMostColumns);
+}
+
+// Asks for the parts of x that the first entries of row i of a meet; what they are no processor could foresee.
+void ask_for_rows(const SparseRowsView& a, std::int64_t i, MatrixView<const float> x) {
+  const std::int64_t end = std::min(a.indptr[i + 1], a.indptr[i] + kAskedFor);
+  for (std::int64_t t = a.indptr[i]; t < end; ++t) {
+    const float* const row = x.row(a.columns[t]);
+    for (std::int64_t j = 0; j < std::min<std::int64_t>(x.cols, 32); j += 16) __builtin_prefetch(row + j);
+  }
 }
 
 }  // namespace
@@ -48,6 +58,7 @@ void spmm(const SparseRowsView& a, MatrixView<const float> x, const Addend& add,
     parallel_for(n_threads, n_tasks, [&](std::int64_t task) {
       const std::int64_t end = a.n_rows * (task + 1) / n_tasks;
       for (std::int64_t i = a.n_rows * task / n_tasks; i < end; ++i) {
+        if (i + 1 < end) ask_for_rows(a, i + 1, part);
         const std::int64_t entry = a.indptr[i];
         float* const sums = out.row(i) + first;
         kernels.weighted_rows(a.columns + entry, a.values + entry, a.length(i), part.data, part.row_stride,
