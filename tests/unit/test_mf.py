@@ -15,7 +15,7 @@ from gpurec import Interactions, UnknownIdError
 from gpurec.backends.reference import canonical_scores
 from gpurec.errors import NotFittedError
 from gpurec.models import MF, Popularity
-from gpurec.models import mf as mf_module
+from gpurec.models.factorisation import mf as mf_module
 from gpurec.types import IdMap
 
 SIZE = 24

@@ -12,10 +12,10 @@ from .cold_start import (
     Social,
 )
 from .content import ContentBased
+from .factorisation import MF
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
 from .item_weights import EASE, SLIM, P3alpha, RP3beta
-from .mf import MF
 from .neighbours import ItemKNN, UserKNN
 from .popularity import Popularity
 from .recommender import Explanation, Recommendations, Recommender

@@ -8,10 +8,10 @@ from ..artifacts import read_artifact
 from ..errors import ArtifactError
 from .cold_start import Social
 from .content import ContentBased
+from .factorisation import MF
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
 from .item_weights import EASE, SLIM, P3alpha, RP3beta
-from .mf import MF
 from .neighbours import ItemKNN, UserKNN
 from .popularity import Popularity
 from .recommender import KIND, Recommender

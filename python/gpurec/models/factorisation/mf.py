@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..artifacts import Artifact
-from ..errors import ArtifactError
-from ..ops.sgd import FactorTable, SgdRates, sgd_epoch
-from ..progress import Progress, reporter
-from .recommender import Callback, Reasons, VectorModel, real_setting, whole_setting
+from ...artifacts import Artifact
+from ...errors import ArtifactError
+from ...ops.sgd import FactorTable, SgdRates, sgd_epoch
+from ...progress import Progress, reporter
+from ..recommender import Callback, Reasons, VectorModel, real_setting, whole_setting
 
 if TYPE_CHECKING:
-    from ..data import Interactions
+    from ...data import Interactions
 
 __all__ = ["MF"]
 
