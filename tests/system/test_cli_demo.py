@@ -17,7 +17,7 @@ def test_demo(tmp_path: Path) -> None:
     assert "\nduplicates: 100,004 -> 100,004 records" in head
     assert head.endswith("seed 1: 80,003 ratings to learn from, 20,001 to judge by")
 
-    *table, note, drawn = metrics.splitlines()[1:]
+    *table, note, neighbours, drawn = metrics.splitlines()[1:]
     first, *lines = (line.split("\t") for line in table)
     assert first == ["metric", "popularity", "user-knn", "item-knn", "mf", "gf-cf"]
     found = {name: values for name, *values in lines}
@@ -28,13 +28,15 @@ def test_demo(tmp_path: Path) -> None:
         for name, values in found.items()
     }
     for name in of_lists:
-        popularity, *_, graph_filter = estimates[name]
+        popularity, of_users, of_items, _, graph_filter = estimates[name]
+        assert popularity < min(of_users, of_items)
         assert 0.03 < popularity < graph_filter < 0.4 and found[name][-1].endswith("]*")
         assert all(re.fullmatch(r"0\.\d+ \[0\.\d+, 0\.\d+\]\*?", value) for value in found[name])
     assert [value is None for value in estimates["rmse"]] == [True, False, False, False, True]
     assert all(0.8 < value < 0.95 for value in estimates["rmse"][1:4])
     assert all(0.6 < value < 0.75 for value in estimates["mae"][1:4])
     assert note.startswith("In brackets the 95 % interval over users; * differs from popularity")
+    assert neighbours.startswith("Neighbours make lists by sums of similarities")
     assert drawn == "Drawn in compared.png"
     assert (tmp_path / "compared.png").read_bytes().startswith(b"\x89PNG")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from ..output import note, say, show_table
 
 if TYPE_CHECKING:
     from ...data import Interactions
+    from ...evaluation import Evaluation
     from ...models import Recommender
 
 __all__ = ["demo"]
@@ -49,25 +51,29 @@ def demo(
     train, test = random_split(ratings, 0.2, random_state=seed)
     say(f"Split at random, seed {seed}: {len(train):,} ratings to learn from, {len(test):,} to judge by")
 
-    mf = MF(random_state=seed)
-    models: list[Recommender] = [
-        Popularity(),
-        UserKNN(rating="baseline"),
-        ItemKNN(rating="baseline"),
-        mf,
-        GFCF(random_state=seed),
-    ]
-    evaluations = []
-    for model in models:
+    def judged(model: Recommender) -> Evaluation:
         note(f"fitting and judging {model.name}")
-        evaluations.append(evaluate(model.fit(train), test, k=_K, relevant_from=_LIKED))
+        return evaluate(model.fit(train), test, k=_K, relevant_from=_LIKED)
+
+    mf = MF(random_state=seed)
+    lists: list[Recommender] = [Popularity(), UserKNN(), ItemKNN(), mf, GFCF(random_state=seed)]
+    of_ratings = {model.name: model for model in (UserKNN(rating="baseline"), ItemKNN(rating="baseline"))}
+    evaluations = []
+    for model in lists:
+        evaluation = judged(model)
+        if model.name in of_ratings:
+            evaluation = replace(evaluation, ratings=judged(of_ratings[model.name]).ratings)
+        evaluations.append(evaluation)
     comparison = compare(evaluations, metrics=_METRICS, show=False, random_state=seed)
     head, *lines = comparison.cells()
     say()
     show_table(head, lines, title=f"On the test part; relevant is what a user gave {_LIKED:g} stars or more")
     say(
-        "In brackets the 95 % interval over users; "
-        f"* differs from {models[0].name} beyond its paired interval"
+        f"In brackets the 95 % interval over users; * differs from {lists[0].name} beyond its paired interval"
+    )
+    say(
+        "Neighbours make lists by sums of similarities, and ratings by what neighbours rated beside their "
+        "baselines"
     )
     try:
         comparison.plot(picture)
