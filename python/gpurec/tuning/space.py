@@ -161,9 +161,13 @@ class Space:
         return Space(ranges, {**self.fixed, **settings}, start, epochs)
 
     def with_ranges(self, ranges: Mapping[str, Range]) -> Space:
-        """The same space with some settings searched in other ranges, or searched at all."""
+        """The same space with some settings searched in other ranges, or searched at all.
+
+        A number of epochs that is searched is no longer found along: models are judged after their fit.
+        """
         fixed = {name: value for name, value in self.fixed.items() if name not in ranges}
-        return replace(self, ranges={**self.ranges, **ranges}, fixed=fixed)
+        epochs = None if self.epochs is not None and self.epochs.setting in ranges else self.epochs
+        return replace(self, ranges={**self.ranges, **ranges}, fixed=fixed, epochs=epochs)
 
     def to_dict(self) -> dict[str, Any]:
         """What it consists of, as JSON holds it; equal for equal spaces."""

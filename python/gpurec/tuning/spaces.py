@@ -51,6 +51,15 @@ _MF = Space(
 SPACES: dict[str, Space] = {
     "popularity": Space({"by": Choice("users", "weights")}),
     "mf": _MF,
+    "als": Space(
+        {
+            "n_factors": Whole(16, 256, log=True),
+            "regularisation": Real(1e-4, 1.0, log=True),
+            "regularisation_exponent": Real(0.0, 1.5),
+            "unobserved_weight": Real(0.002, 1.0, log=True),
+        },
+        epochs=Epochs("n_sweeps", most=30, patience=5),
+    ),
     "item-knn": _NEIGHBOURS,
     "user-knn": _NEIGHBOURS,
     "p3alpha": Space({"n_neighbours": Whole(10, 1000, log=True), "alpha": Real(0.0, 2.0)}),
