@@ -76,7 +76,7 @@ def test_time_ends_a_search_but_not_its_first_trial(learner: Space, tmp_path: Pa
 
 
 def test_other_data_or_settings_are_refused(tmp_path: Path) -> None:
-    how: dict[str, Any] = {"trials": 1, "metric": "ndcg@5", "folder": tmp_path}
+    how: dict[str, Any] = {"trials": 1, "metric": "ndcg@5", "folder": tmp_path, "validation": Validation()}
     tune(plays(), "ease", **how)
     others: list[tuple[str, dict[str, Any]]] = [
         ("data", {"interactions": plays(1)}),

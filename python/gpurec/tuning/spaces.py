@@ -6,15 +6,14 @@ from .space import Choice, Epochs, Real, Space, Whole
 
 __all__ = ["SPACES", "SPACES_OF_RATINGS", "space_of"]
 
-# Asymmetric cosine with alpha 1/2 is cosine, so one metric spans those that do best on lists.
+# By the metric that they have unless told otherwise: asymmetric cosine, which is cosine where alpha is 1/2.
 _NEIGHBOURS = Space(
     {
         "n_neighbours": Whole(10, 500, log=True),
         "alpha": Real(0.0, 1.0),
         "weighting": Choice("none", "tf-idf", "bm25"),
         "shrinkage": Real(0.0, 50.0),
-    },
-    fixed={"metric": "asymmetric_cosine"},
+    }
 )
 _NEIGHBOURS_BY_RATINGS = Space(
     {
@@ -59,6 +58,17 @@ SPACES: dict[str, Space] = {
             "unobserved_weight": Real(0.002, 1.0, log=True),
         },
         epochs=Epochs("n_sweeps", most=30, patience=5),
+    ),
+    "bpr": Space(
+        {
+            "n_factors": Whole(16, 256, log=True),
+            "learning_rate": Real(0.005, 0.5, log=True),
+            "regularisation": Real(1e-4, 0.1, log=True),
+            "loss": Choice("bpr", "softmax"),
+            "negatives": Choice("uniform", "popularity", "hard"),
+            "n_negatives": Whole(1, 8, log=True),
+        },
+        epochs=Epochs("n_epochs", most=100, patience=10),
     ),
     "item-knn": _NEIGHBOURS,
     "user-knn": _NEIGHBOURS,

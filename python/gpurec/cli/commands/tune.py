@@ -102,8 +102,8 @@ def tune(
     from ...tuning import tune as run
 
     import_extra("optuna", "tune")
-    if test is not None and not test.is_file():
-        raise FileNotFoundError(2, "No such file", str(test))
+    if test is not None:
+        test.stat()  # a name that is wrong is said now, not after the search
     fixed = settings_of(model, settings or ())
     judged = None if metric is None else Metric(metric, relevant_from)
     if judged is None and relevant_from is not None:
