@@ -33,27 +33,20 @@ class Learner(Popularity):
 
     def __init__(self, *, n_factors: int = 4, n_epochs: int = 5) -> None:
         super().__init__()
-        self._settings = {"n_factors": n_factors, "n_epochs": n_epochs}
+        self.settings = {"n_factors": n_factors, "n_epochs": n_epochs}
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        return dict(self._settings)
-
-    def fit(self, interactions: Interactions, *, callback: Any = None, progress: Any = None) -> Any:
-        if self._settings["n_factors"] == 7:
+    def _learn(self, interactions: Interactions, validation: Any, callback: Any, progress: Any) -> None:
+        assert validation is None
+        if self.settings["n_factors"] == 7:
             raise ValueError("no seven")
-        super().fit(interactions, progress=progress)
-        popular = self._scores.copy()
-        ran = 0
-        for epoch in range(1, self._settings["n_epochs"] + 1):
-            good = (epoch == 3) != (self._settings["n_factors"] == 8)
+        popular = self.training.item_counts.astype(np.float32)
+        for epoch in range(1, self.settings["n_epochs"] + 1):
+            good = (epoch == 3) != (self.settings["n_factors"] == 8)
             self._scores = popular if good else -popular
             self._indexes.clear()
-            ran = epoch
             if callback is not None and callback(epoch, self, {}):
                 break
-        Learner.fits.append((interactions, ran))
-        return self
+        Learner.fits.append((interactions, epoch))
 
 
 LEARNER_SPACE = Space({"n_factors": Choice(1, 4, 7, 8)}, epochs=Epochs("n_epochs", most=8, patience=3))
