@@ -103,6 +103,7 @@ def test_other_data_or_settings_are_refused(tmp_path: Path) -> None:
         {"value": True},
         {"number": 1},
         {"state": "running"},
+        {"state": "pruned", "value": None, "reports": []},
         {"settings": {"l2": 0.5}},
         {"settings": {"l2": "80"}},
         {"settings": {}},

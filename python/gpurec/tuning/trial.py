@@ -94,7 +94,7 @@ class Trial:
             raise ValueError("a reason as text")
         if not _is_number(found["seconds"]) or not _are(found["folds"], _is_number):
             raise ValueError("finite seconds and folds")
-        if not _are(found["reports"], _is_report):
+        if not _are(found["reports"], _is_report) or (state == "pruned" and not found["reports"]):
             raise ValueError("reports as pairs of step and finite value")
         reports = {step: float(value) for step, value in found["reports"]}
         folds = tuple(float(value) for value in found["folds"])

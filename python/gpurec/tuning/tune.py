@@ -198,9 +198,9 @@ class _Search:
     def run(self, model: str, splits: list[Any], deadline: float | None) -> Trial:
         """The next trial; raises `_OutOfTime` instead if there is no time for it."""
         # A sampler of its own for each trial has no memory but the study.
-        state = np.random.SeedSequence([self._seed, self._n]).generate_state(1)[0]
+        drawn = np.random.SeedSequence([self._seed, self._n]).generate_state(1)[0]
         self._study.sampler = self._optuna.samplers.TPESampler(
-            seed=int(state), n_startup_trials=_RANDOM_TRIALS, multivariate=True
+            seed=int(drawn), n_startup_trials=_RANDOM_TRIALS, multivariate=True
         )
         if self._n == 0 and self._first:
             self._study.enqueue_trial(self._first)
@@ -225,9 +225,7 @@ class _Search:
             self._space.epochs,
             report,
         )
-        states = self._optuna.trial.TrialState
-        state = {"complete": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
-        self._study.tell(asked, trial.value, state)
+        self._study.tell(asked, trial.value, self._state_of(trial))
         self._n += 1
         return trial
 
@@ -241,14 +239,16 @@ class _Search:
         found = self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)
         return {name: float(share) for name, share in found.items()}
 
-    def _add(self, trial: Trial) -> None:
+    def _state_of(self, trial: Trial) -> Any:
         states = self._optuna.trial.TrialState
-        state = {"complete": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
+        return {"complete": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[trial.state]
+
+    def _add(self, trial: Trial) -> None:
         # As `tell` has it: the last report is the value of a pruned trial.
         value = trial.value if trial.state != "pruned" else list(trial.reports.values())[-1]
         self._study.add_trial(
             self._optuna.trial.create_trial(
-                state=state,
+                state=self._state_of(trial),
                 value=value,
                 params=trial.settings,
                 distributions=self._distributions,
