@@ -12,7 +12,7 @@ from tuning_data import LEARNER_SPACE, Learner, plays, what
 
 from gpurec.errors import ArtifactError
 from gpurec.models import MODELS
-from gpurec.tuning import JOURNAL, Real, Space, Trial, Validation, tune
+from gpurec.tuning import JOURNAL, Choice, Real, Space, Trial, Validation, tune
 
 
 @pytest.fixture
@@ -59,16 +59,16 @@ def test_a_line_that_was_being_written_is_run_again(tmp_path: Path) -> None:
 
 
 def test_time_ends_a_search_but_not_its_first_trial(learner: Space, tmp_path: Path) -> None:
-    done = tune(plays(), "learner", trials=50, space=learner, metric="ndcg@5", timeout=1e-9, folder=tmp_path)
+    how: dict[str, Any] = {"trials": 50, "metric": "ndcg@5", "folder": tmp_path}
+    how["space"] = learner.with_ranges({"n_factors": Choice(1, 4)})
+    done = tune(plays(), "learner", timeout=1e-9, **how)
     assert [trial.state for trial in done.trials] == ["complete"]
     n_fits = len(Learner.fits)
     # The deadline is far when the trial begins and passed at its first report, which abandons it.
     now = iter([0.0, 0.0, 1e9])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["gpurec.tuning.tune"], "monotonic", lambda: next(now))
-        again = tune(
-            plays(), "learner", trials=50, space=learner, metric="ndcg@5", timeout=1, folder=tmp_path
-        )
+        again = tune(plays(), "learner", timeout=1, **how)
     assert len(again.trials) == 1 and len(Learner.fits) == n_fits
 
 

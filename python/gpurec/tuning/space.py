@@ -201,8 +201,9 @@ def range_of(text: str) -> Range:
     numbers = len(bounds) == 2 and all(type(bound) in (int, float) for bound in bounds)
     if not numbers or not (log or len(parts) == 2):
         raise ValueError(f"[space] expected LOW:HIGH, LOW:HIGH:log or A|B, got {text!r}; write one of them")
-    whole = all(type(bound) is int for bound in bounds)
-    return Whole(*bounds, log=log) if whole else Real(*bounds, log=log)
+    low, high = bounds
+    whole = type(low) is int and type(high) is int
+    return Whole(low, high, log) if whole else Real(low, high, log)
 
 
 def _plain(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .space import Choice, Epochs, Real, Space, Whole
+from .space import Choice, Epochs, Range, Real, Space, Whole
 
 __all__ = ["SPACES", "SPACES_OF_RATINGS", "space_of"]
 
@@ -27,7 +27,7 @@ _NEIGHBOURS_BY_RATINGS = Space(
     },
     start={"rating": "baseline"},
 )
-_FILTER = {
+_FILTER: dict[str, Range] = {
     "n_vectors": Whole(32, 1024, log=True),
     "low_pass_weight": Real(0.0, 1.0),
     "item_power": Real(-0.5, 0.5),
