@@ -25,6 +25,7 @@ FULL_FOLDERS = {
     "python/gpurec/ops": "one module for each op, and the forms that their arguments may have",
     "tests/conformance": "one file for each promise that every member keeps",
     "tests/gpu": "one file for each promise of kernels, their emulator and the host beside them",
+    "tests/system": "one file for each command, and what programs of the project do as a whole",
     "tests/unit": "one file for each module under test",
 }
 

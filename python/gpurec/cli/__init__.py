@@ -1,4 +1,4 @@
-"""The command line: `gpurec demo | fit | recommend | similar | evaluate | doctor`."""
+"""The command line: `gpurec demo | fit | recommend | similar | evaluate | tune | doctor`."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 import typer.main
 
-from .commands import demo, doctor, evaluate, explain, fit, recommend, similar
+from .commands import demo, doctor, evaluate, explain, fit, recommend, similar, tune
 from .output import is_terminal, say
 
 __all__ = ["run_command"]
 
-_COMMANDS = (demo, fit, recommend, similar, explain, evaluate, doctor)
+_COMMANDS = (demo, fit, recommend, similar, explain, evaluate, tune, doctor)
 
 
 def run_command(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..models import Recommender
     from ..types import IdMap
 
-__all__ = ["features_to_fit", "id_lines", "new_model", "typed_ids"]
+__all__ = ["features_to_fit", "id_lines", "new_model", "settings_of", "typed_ids"]
 
 
 def new_model(name: str, assignments: Sequence[str] = (), *, seed: int = 0) -> Recommender:
@@ -47,6 +47,27 @@ def new_model(name: str, assignments: Sequence[str] = (), *, seed: int = 0) -> R
     """
     from ..models import MODELS
 
+    settings = settings_of(name, assignments)
+    if "random_state" in inspect.signature(MODELS[name]).parameters:
+        settings.setdefault("random_state", seed)
+    return MODELS[name](**settings)
+
+
+def settings_of(name: str, assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings of a model from texts, as `new_model` takes them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model or setting, or one is given twice.
+
+    Examples
+    --------
+    >>> settings_of("mf", ["n_factors=8"])
+    {'n_factors': 8}
+    """
+    from ..models import MODELS
+
     if name not in MODELS:
         raise ValueError(f"[model] expected one of {', '.join(sorted(MODELS))}, got {name!r}; choose one")
     known = list(inspect.signature(MODELS[name]).parameters)
@@ -60,9 +81,7 @@ def new_model(name: str, assignments: Sequence[str] = (), *, seed: int = 0) -> R
         if setting in settings:
             raise ValueError(f"[set] expected each setting once, got {setting!r} again; drop one")
         settings[setting] = _value(value)
-    if "random_state" in known:
-        settings.setdefault("random_state", seed)
-    return MODELS[name](**settings)
+    return settings
 
 
 def features_to_fit(

@@ -3,7 +3,7 @@
 from .bootstrap import Interval, bootstrap_interval
 from .catalogue import coverage, gini, item_counts, list_diversity, novelty
 from .comparison import Comparison, compare
-from .evaluate import evaluate
+from .evaluate import evaluate, evaluate_ratings
 from .ranking import hit_matrix, ranking_metrics
 from .ratings import RatingErrors, mae, mse, rmse
 from .result import Evaluation
@@ -17,6 +17,7 @@ __all__ = [
     "compare",
     "coverage",
     "evaluate",
+    "evaluate_ratings",
     "gini",
     "hit_matrix",
     "item_counts",

@@ -27,7 +27,7 @@ from .result import Evaluation
 if TYPE_CHECKING:
     from ..data import Interactions
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "evaluate_ratings"]
 
 # Ratings are predicted in pieces of this many, to bound the memory of ids as Python objects.
 _RATINGS_AT_ONCE = 1 << 18
@@ -156,7 +156,7 @@ def evaluate(
         user_ids=test.user_map.ids(task.test_rows),
         per_user={metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]},
         overall=overall,
-        ratings=_rating_errors(model, test) if getattr(model, "predicts_ratings", False) else None,
+        ratings=evaluate_ratings(model, test) if getattr(model, "predicts_ratings", False) else None,
         recommend_seconds=seconds,
         n_unknown_users=int(np.count_nonzero(task.model_rows < 0)),
         n_unknown_items=task.relevant.shape[1] - n_items,
@@ -243,7 +243,27 @@ def _ones(matrix: Any) -> Any:
     return matrix
 
 
-def _rating_errors(model: Any, test: Interactions) -> RatingErrors:
+def evaluate_ratings(model: Any, test: Interactions) -> RatingErrors:
+    """Judge a model's ratings alone, as `evaluate` does, by all records of a test part.
+
+    Parameters
+    ----------
+    model : fitted model
+        Anything with `predict(user_ids, item_ids, unknown="baseline")` and, to clip by, `weight_range`.
+    test : Interactions
+
+    Raises
+    ------
+    ValueError
+        If there is no record, or a rating is not finite.
+
+    Examples
+    --------
+    >>> from gpurec import MF, Interactions
+    >>> ratings = Interactions.from_arrays(["ann", "bob"], ["alien", "alien"], [4, 4])
+    >>> evaluate_ratings(MF(n_factors=1, max_epochs=1, validation_fraction=0).fit(ratings), ratings).rmse
+    0.0
+    """
     predicted = np.empty(len(test.user_rows), dtype=np.float64)
     for start in range(0, len(predicted), _RATINGS_AT_ONCE):
         piece = slice(start, start + _RATINGS_AT_ONCE)

@@ -6,5 +6,6 @@ from .evaluate import evaluate
 from .explain import explain
 from .fit import fit
 from .recommend import recommend, similar
+from .tune import tune
 
-__all__ = ["demo", "doctor", "evaluate", "explain", "fit", "recommend", "similar"]
+__all__ = ["demo", "doctor", "evaluate", "explain", "fit", "recommend", "similar", "tune"]

@@ -1,0 +1,107 @@
+"""The search spaces of gpurec's own models."""
+
+from __future__ import annotations
+
+from .space import Choice, Epochs, Range, Real, Space, Whole
+
+__all__ = ["SPACES", "SPACES_OF_RATINGS", "space_of"]
+
+# By the metric that they have unless told otherwise: asymmetric cosine, which is cosine where alpha is 1/2.
+_NEIGHBOURS = Space(
+    {
+        "n_neighbours": Whole(10, 500, log=True),
+        "alpha": Real(0.0, 1.0),
+        "weighting": Choice("none", "tf-idf", "bm25"),
+        "shrinkage": Real(0.0, 50.0),
+    }
+)
+_NEIGHBOURS_BY_RATINGS = Space(
+    {
+        "rating": Choice("weighted", "centred", "baseline"),
+        "n_neighbours": Whole(5, 100, log=True),
+        "metric": Choice("cosine", "adjusted_cosine", "pearson_centred", "pearson"),
+        "shrinkage": Real(0.0, 150.0),
+        "damping": Real(0.0, 2.0),
+        "user_penalty": Real(1.0, 50.0, log=True),
+        "item_penalty": Real(1.0, 50.0, log=True),
+    },
+    start={"rating": "baseline"},
+)
+_FILTER: dict[str, Range] = {
+    "n_vectors": Whole(32, 1024, log=True),
+    "low_pass_weight": Real(0.0, 1.0),
+    "item_power": Real(-0.5, 0.5),
+}
+_MF = Space(
+    {
+        "n_factors": Whole(8, 128, log=True),
+        "learning_rate": Real(0.002, 0.06, log=True),
+        "learning_rate_decay": Real(0.95, 1.0),
+        "penalty": Real(0.2, 3.0, log=True),
+        "bias_learning_rate": Real(0.0005, 0.02, log=True),
+        "bias_penalty": Real(0.05, 3.0, log=True),
+        "init_scale": Real(0.002, 0.1, log=True),
+    },
+    fixed={"validation_fraction": 0.0},  # its own search for the number of epochs
+    epochs=Epochs("max_epochs", most=300, patience=10),
+)
+
+# For metrics of lists.
+SPACES: dict[str, Space] = {
+    "popularity": Space({"by": Choice("users", "weights")}),
+    "mf": _MF,
+    "als": Space(
+        {
+            "n_factors": Whole(16, 256, log=True),
+            "regularisation": Real(1e-4, 1.0, log=True),
+            "regularisation_exponent": Real(0.0, 1.5),
+            "unobserved_weight": Real(0.002, 1.0, log=True),
+        },
+        epochs=Epochs("n_sweeps", most=30, patience=5),
+    ),
+    "bpr": Space(
+        {
+            "n_factors": Whole(16, 256, log=True),
+            "learning_rate": Real(0.005, 0.5, log=True),
+            "regularisation": Real(1e-4, 0.1, log=True),
+            "loss": Choice("bpr", "softmax"),
+            "negatives": Choice("uniform", "popularity", "hard"),
+            "n_negatives": Whole(1, 8, log=True),
+        },
+        epochs=Epochs("n_epochs", most=100, patience=10),
+    ),
+    "item-knn": _NEIGHBOURS,
+    "user-knn": _NEIGHBOURS,
+    "p3alpha": Space({"n_neighbours": Whole(10, 1000, log=True), "alpha": Real(0.0, 2.0)}),
+    "rp3beta": Space(
+        {"n_neighbours": Whole(10, 1000, log=True), "alpha": Real(0.0, 2.0), "beta": Real(0.0, 1.5)}
+    ),
+    "ease": Space({"l2": Real(1.0, 10_000.0, log=True)}),
+    "slim": Space({"l1": Real(0.01, 30.0, log=True), "l2": Real(0.1, 1000.0, log=True)}),
+    "gf-cf": Space(_FILTER),
+    "bspm": Space({**_FILTER, "sharpening": Real(0.0, 5.0)}),
+}
+# For errors of ratings.
+SPACES_OF_RATINGS: dict[str, Space] = {
+    "mf": _MF,
+    "item-knn": _NEIGHBOURS_BY_RATINGS,
+    "user-knn": _NEIGHBOURS_BY_RATINGS,
+}
+
+
+def space_of(model: str, *, of_ratings: bool = False) -> Space:
+    """The space that is declared for a model, an empty one if none is.
+
+    Parameters
+    ----------
+    model : str
+        A name of `gpurec.models.MODELS`.
+    of_ratings : bool
+        Whether it is judged by errors of ratings rather than by lists.
+
+    Examples
+    --------
+    >>> space_of("ease").ranges
+    {'l2': Real(low=1.0, high=10000.0, log=True)}
+    """
+    return (SPACES_OF_RATINGS if of_ratings else SPACES).get(model, Space())
