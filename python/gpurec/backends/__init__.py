@@ -23,6 +23,7 @@ from .base import (
     RowSets,
     SparseRows,
 )
+from .factor_ops import AlsRates
 from .environment import strict_floats
 from .finite import first_invalid_row
 from .gram_score import GramScore
@@ -34,6 +35,7 @@ __all__ = [
     "NO_DEVICE_FILTERS",
     "NO_FILTERS",
     "PRUNING",
+    "AlsRates",
     "Backend",
     "DeviceBackend",
     "DeviceFilters",
