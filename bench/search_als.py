@@ -1,11 +1,11 @@
 """The search for the defaults of `als`, and what it reaches with more and more factors.
 
     python bench/search_als.py lists --factors 64 --trials 40   # a split of gowalla's training part
-    python bench/search_als.py sweeps --factors 64              # the same split, after each sweep of the defaults
+    python bench/search_als.py sweeps --factors 64               # the same split, after each sweep
     python bench/search_als.py measure --factors 64 128 256     # the test part, with settings that are chosen
 
-Settings are drawn at random, then around the best, and judged by recall@20 and ndcg@20 on a fifth of gowalla's training
-part, drawn at random, for 8,000 users; only `measure` reads the test part.
+Settings are drawn at random, then around the best, and judged by recall@20 and ndcg@20 on a fifth of
+gowalla's training part, drawn at random, for 8,000 users; only `measure` reads the test part.
 
 The folder of the data sets: GPUREC_DATA, else ../shared/data.
 """
@@ -27,8 +27,10 @@ from gpurec.models import ImplicitALS
 
 SEED = 1
 N_USERS = 8000
-# Ranges that settings are drawn from, uniformly in their logarithm; the exponent uniformly.
-REGULARISATION, UNOBSERVED, EXPONENT = (1e-4, 1.0), (1e-3, 1.0), (0.0, 1.2)
+# Ranges that settings are drawn from, uniformly in their logarithm; the exponent uniformly. In place of the
+# regularisation stands the penalty of a user or item of the mean size, which depends least on the others.
+PENALTY, UNOBSERVED, EXPONENT = (0.3, 30.0), (3e-3, 0.3), (0.0, 1.0)
+MEAN_ENTRIES, MEAN_OTHERS = 22.0, 35_000.0
 # How far around the best later trials are drawn: factors, and a step of the exponent.
 NEAR, STEP = 2.0, 0.15
 
@@ -53,10 +55,12 @@ def drawn(random: np.random.Generator, best: dict[str, Any] | None) -> dict[str,
         return float(np.exp(random.uniform(np.log(low), np.log(high))))
 
     if best is None:
+        w0, exponent = between(*UNOBSERVED), float(random.uniform(*EXPONENT))
+        size = (MEAN_ENTRIES + w0 * MEAN_OTHERS) ** exponent
         return {
-            "regularisation": between(*REGULARISATION),
-            "unobserved_weight": between(*UNOBSERVED),
-            "regularisation_exponent": float(random.uniform(*EXPONENT)),
+            "regularisation": between(*PENALTY) / size,
+            "unobserved_weight": w0,
+            "regularisation_exponent": exponent,
         }
     return {
         "regularisation": best["regularisation"] * between(1 / NEAR, NEAR),

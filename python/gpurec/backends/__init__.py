@@ -23,8 +23,8 @@ from .base import (
     RowSets,
     SparseRows,
 )
-from .factor_ops import AlsRates
 from .environment import strict_floats
+from .factor_ops import AlsRates
 from .finite import first_invalid_row
 from .gram_score import GramScore
 from .report import SearchReport

@@ -14,7 +14,7 @@ __all__ = ["AlsShared", "als", "als_shared"]
 
 @dataclass(frozen=True)
 class AlsShared:
-    """Factors of all columns in the eigenvectors of their Gram matrix, the largest eigenvalue first, float64."""
+    """Factors of all columns in the eigenvectors of their Gram matrix, largest eigenvalue first; float64."""
 
     gram: np.ndarray
     unobserved_weight: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ class HalfSweep:
 
     Notes
     -----
-    Rows are solved in the eigenvectors of the Gram matrix, where what all rows share is diagonal. Extra memory:
-    as much as `factors`, from the first call with many entries on. Safe to use from several threads.
+    Rows are solved in the eigenvectors of the Gram matrix, where what all rows share is diagonal. Extra
+    memory: as much as `factors`, from the first call with many entries on. Safe to use from several threads.
 
     Examples
     --------
@@ -144,8 +145,9 @@ def als(
     block_size: int = 32,
     backend: str | Backend | None = None,
 ) -> AlsRows:
-    """Factors x of each row with the least sum of w (t - x.y)^2 over its entries, w0 (x.y)^2 over other columns
-    and l2 |x|^2.
+    """Least squares of rows: factors x with the least sum of w (t - x.y)^2 + w0 (x.y)^2 + l2 |x|^2.
+
+    The first term is summed over the entries of the row, the second over the columns without one.
 
     Parameters
     ----------
@@ -162,9 +164,9 @@ def als(
     start : array, shape (n_rows, n_factors), optional
         Where "cg" and "block" begin; 0 if left out. "cholesky" needs none.
     solver : {"cholesky", "cg", "block"}
-        The exact solution; `steps` steps of conjugate gradients, preconditioned by what all rows share; `steps`
-        passes over blocks of `block_size` eigenvectors of the Gram matrix, each solved exactly while the others
-        stand still, the largest first.
+        The exact solution; `steps` steps of conjugate gradients, preconditioned by what all rows share;
+        `steps` passes over blocks of `block_size` eigenvectors of the Gram matrix, the largest first, each
+        solved exactly while the others stand still.
     steps, block_size : int
     backend : str or Backend, optional
         Devices have no kernel for it: "cuda" and "cupy" compute it on the host.
@@ -185,15 +187,17 @@ def als(
     -----
     Float32 with Gram matrix, its eigenvectors and the loss in float64; sums have a fixed order, so the bits
     depend on backend and ISA, not on threads or on which rows are solved together. With A x = b the equations
-    of a row, the exact solution's residual |A x - b| is within 3e-6 (n_factors + 16) (|A| |x| + |b|). Cost of a
+    of a row, the exact solution's residual |A x - b| is within 3e-6 (n_factors + 16) (|A| |x| + |b|), and the
+    loss within as much of the sum of |A| |x|^2 + w t^2. Cost of a
     row with n entries, in multiply-adds: n m d / 2 + m^3 / 6 with m the smaller of n and d = n_factors for
     "cholesky"; 2 n d a step for "cg"; n d block_size / 2 a pass for "block"; for a whole side n_columns d^2
     and n_rows d^2 once, and about 10 d^3 for the eigenvectors.
 
     Source: Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback datasets", section 4;
     Takacs, Pilaszy and Tikk 2011, "Applications of the conjugate gradient method for implicit feedback
-    collaborative filtering"; Rendle, Krichene, Zhang and Koren 2021, "iALS++: speeding up matrix factorization
-    with subspace optimization". The change of basis is ours: docs/design, "Alternating least squares".
+    collaborative filtering"; Rendle, Krichene, Zhang and Koren 2021, "iALS++: speeding up matrix
+    factorization with subspace optimization". The change of basis is ours: docs/design, "Alternating least
+    squares".
 
     Examples
     --------
@@ -264,7 +268,7 @@ def _parts(indptr: np.ndarray, n_factors: int) -> list[slice]:
     work = np.cumsum(lengths * n_factors * np.minimum(lengths, n_factors) / 2 + n_factors**2)
     cuts = np.searchsorted(work, np.arange(_WORK_AT_ONCE, work[-1] if n_rows else 0, _WORK_AT_ONCE))
     ends = np.unique([0, *(cuts + 1).tolist(), n_rows])
-    return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:])]
+    return [slice(a, b) for a, b in pairwise(ends.tolist())]
 
 
 def _rows_of(matrix: SparseRows, rows: slice) -> SparseRows:

@@ -117,8 +117,8 @@ class FoldingModel(VectorModel):
         Returns
         -------
         float32 array, shape (users of its map, n_factors)
-            In the rows of `interactions.user_map` (`item_map`): exactly solved, equal bit for bit to what half a
-            sweep with "cholesky" gives; zero where nothing is known.
+            In the rows of `interactions.user_map` (`item_map`): exactly solved, equal bit for bit to what
+            half a sweep with "cholesky" gives; zero where nothing is known.
 
         Raises
         ------
@@ -268,7 +268,7 @@ class FoldingModel(VectorModel):
     # What is said of those that the fit knew.
 
     def spread(self, user_ids: Any, item_ids: Any) -> np.ndarray:
-        """How uncertain the score of each user with the item beside it is: a standard deviation, float64 (n,).
+        """How uncertain the score of each user with the item beside it is: standard deviations, float64 (n,).
 
         Parameters
         ----------
@@ -369,6 +369,6 @@ def _taken(matrix: SparseRows, rows: np.ndarray) -> SparseRows:
 def _refuse_negative(weights: np.ndarray) -> None:
     if weights.size and not weights.min() >= 0:
         raise ValueError(
-            f"[als] expected weights of at least 0 with alpha, got {weights.min()}; drop what is disliked, or "
-            "leave alpha out"
+            f"[als] expected weights of at least 0 with alpha, got {weights.min()}; drop what is "
+            "disliked, or leave alpha out"
         )

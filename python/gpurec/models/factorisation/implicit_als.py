@@ -30,8 +30,8 @@ class ImplicitALS(FoldingModel):
     ("ials")  sum over interactions of c (1 - s)^2 + sum over all pairs of w0 s^2 + penalties, or
     ("hkv")   sum over interactions of (w0 + c) (1 - s)^2 + sum over all other pairs of w0 s^2 + penalties, or
     ("plain") the same with c in place of w0 + c.
-    The penalty of a user with n items is regularisation (n + w0 n_items)^regularisation_exponent |p|^2, that of
-    an item likewise.
+    The penalty of a user with n items is regularisation (n + w0 n_items)^regularisation_exponent |p|^2, that
+    of an item likewise.
 
     Parameters
     ----------
@@ -63,10 +63,10 @@ class ImplicitALS(FoldingModel):
 
     Notes
     -----
-    A sweep solves items for the users there are, then users for these items. So with "cholesky" a user's factors
-    are what `fold_in` gives for their interactions, and `explain` divides a score among these without a rest.
-    The callback gets `{"stage": "fit", "loss": ...}`. A model that a callback saved, or stopped, goes on by
-    `resume` with the bits of a fit that was never interrupted. Memory: factors twice, and 24 bytes an
+    A sweep solves items for the users there are, then users for these items. So with "cholesky" a user's
+    factors are what `fold_in` gives for their interactions, and `explain` divides a score among these without
+    a rest. The callback gets `{"stage": "fit", "loss": ...}`. A model that a callback saved, or stopped, goes
+    on by `resume` with the bits of a fit that was never interrupted. Memory: factors twice, and 24 bytes an
     interaction.
 
     The defaults are from a split of gowalla's training part: docs/design, "Alternating least squares".
@@ -137,8 +137,8 @@ class ImplicitALS(FoldingModel):
         ----------
         interactions : Interactions
         start : ImplicitALS, optional
-            A fitted model of as many factors (it may be this one) from whose factors the users and items that it
-            knows start: after new interactions, fewer sweeps get as far.
+            A fitted model of as many factors (it may be this one) from whose factors the users and items that
+            it knows start: after new interactions, fewer sweeps get as far.
         validation : Interactions, optional
             Nothing comes of it.
         callback, progress
@@ -147,8 +147,8 @@ class ImplicitALS(FoldingModel):
         Raises
         ------
         ValueError
-            If there is no interaction, a weight is not finite or, with `alpha`, below 0, or `start` has another
-            number of factors.
+            If there is no interaction, a weight is not finite or, with `alpha`, below 0, or `start` has
+            another number of factors.
         """
         self._start = None
         if start is not None:
@@ -269,9 +269,9 @@ class ImplicitALS(FoldingModel):
 
         Notes
         -----
-        Users with new interactions are solved anew, then items with such, then these users once more, each from
-        all their interactions. A model that is not fitted is fitted. An error or Ctrl-C on the way leaves the
-        model as it was.
+        Users with new interactions are solved anew, then items with such, then these users once more, each
+        from all their interactions. A model that is not fitted is fitted. An error or Ctrl-C on the way
+        leaves the model as it was.
         """
         if self._training is None:
             return self.fit(interactions, callback=callback, progress=progress)
