@@ -29,6 +29,7 @@ inline Floats all(float x) { return _mm256_set1_ps(x); }
 inline Doubles all(double x) { return _mm256_set1_pd(x); }
 inline Floats fused(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 inline Doubles fused(Doubles a, Doubles b, Doubles c) { return _mm256_fmadd_pd(a, b, c); }
+inline Floats root(Floats a) { return _mm256_sqrt_ps(a); }
 
 // Sums of four vectors, in the order of `total`.
 inline void totals4(Floats a, Floats b, Floats c, Floats d, float* out) {

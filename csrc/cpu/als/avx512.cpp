@@ -29,6 +29,7 @@ inline Floats all(float x) { return _mm512_set1_ps(x); }
 inline Doubles all(double x) { return _mm512_set1_pd(x); }
 inline Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 inline Doubles fused(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }
+inline Floats root(Floats a) { return _mm512_sqrt_ps(a); }
 
 inline __m256 halves(Floats v) {
   return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));

@@ -11,7 +11,7 @@ namespace {
 using Index = std::int64_t;
 
 // Of a narrow row: largest mean diagonal entry of its equations for which float32 is trusted.
-constexpr float kMostTrace = 1e4f;
+constexpr float kMostTrace = 100.0f;
 
 inline Index padded(Index n) { return (n + kAlsPadding - 1) / kAlsPadding * kAlsPadding; }
 
@@ -50,6 +50,9 @@ void add_products(const float* left, const float* right, Index stride, Index n, 
     float* const row = sums + i * sums_stride;
     for (; j + kTileVectors * kWide <= size; j += kTileVectors * kWide) {
       add_tile<kTileRows, kTileVectors>(left + i, right + j, stride, n, row + j, sums_stride);
+    }
+    for (; j + 2 * kWide <= size; j += 2 * kWide) {
+      add_tile<kTileRows, 2>(left + i, right + j, stride, n, row + j, sums_stride);
     }
     for (; j < size; j += kWide) add_tile<kTileRows, 1>(left + i, right + j, stride, n, row + j, sums_stride);
   }
@@ -194,7 +197,8 @@ class Equations {
  public:
   Equations(const AlsRow& row, const AlsScratch& scratch) : row(row), scratch(scratch), d(row.d_padded) {
     shrink = scratch.vectors;
-    for (Index i = 0; i < d; ++i) shrink[i] = 1.0f / __builtin_sqrtf(row.curvature[i] + row.l2);
+    const Floats one = all(1.0f), l2 = all(row.l2);
+    for (Index i = 0; i < d; i += kWide) store(shrink + i, one / root(load(row.curvature + i) + l2));
   }
 
   // Calls fn(first, n, rows) for the entries in turn.
@@ -286,8 +290,12 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
   const AlsRow& row = of.row;
   const Index d = of.d, n = row.n, size = padded(n), stride = size + kAlsPadding;
   float *const rows = of.scratch.rows, *const across = of.scratch.part, *const matrix = of.scratch.matrix;
-  float *const roots = of.scratch.vectors + 2 * (d + kAlsPadding), *const b = roots + (d + kAlsPadding);
-  for (Index e = 0; e < n; ++e) roots[e] = __builtin_sqrtf(row.extra[e]);
+  const Index apart = d + kAlsPadding;
+  float *const roots = of.scratch.vectors + 2 * apart, *const b = roots + apart, *const right = b + apart;
+  for (Index e = 0; e < n; e += kWide) {  // of entries behind the last whatever comes
+    store(roots + e, root(load(row.extra + e)));
+  }
+  for (Index e = 0; e < n; ++e) right[e] = row.pulls[e] / roots[e];
   gather(row, 0, n, of.shrink, roots, rows);
   fill(rows + n * d, (size - n) * d, 0.0f);
   for (Index i = 0; i < d; i += kWide) {
@@ -301,7 +309,7 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
   float trace = 0.0f;
   for (Index e = 0; e < n; ++e) {
     trace += matrix[e * stride + e];
-    matrix[e * stride + size] = row.pulls[e] / roots[e];
+    matrix[e * stride + size] = right[e];
   }
   if (!(trace < kMostTrace * float(n)) || !solve_cholesky(matrix, stride, n, size, b)) return false;
   fill(y, d, 0.0f);
@@ -310,7 +318,7 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
   double sum = double(product(y, y, d));
   for (Index e = 0; e < n; ++e) {
     const double s = double(of.scratch.said[e]);
-    sum += (s - 2.0 * double(row.pulls[e] / roots[e])) * s;
+    sum += (s - 2.0 * double(right[e])) * s;
   }
   *loss = sum;
   return true;
@@ -354,7 +362,7 @@ bool solve_by_blocks(Equations& of, const AlsRates& rates, float* y) {
   const AlsRow& row = of.row;
   const Index d = of.d, apart = d + kAlsPadding;
   float *const right = of.scratch.vectors + 2 * apart, *const slope = right + apart, *const step = slope + apart;
-  float *const weights = step + apart, *const matrix = of.scratch.matrix, *const said = of.scratch.said;
+  float *const matrix = of.scratch.matrix, *const said = of.scratch.said;
   of.right(right);
   of.for_chunks([&](Index first, Index n, const float* rows) { scores_of(rows, d, n, y, said + first); });
   for (std::int64_t pass = 0; pass < rates.steps; ++pass) {
@@ -382,7 +390,6 @@ bool solve_by_blocks(Equations& of, const AlsRates& rates, float* y) {
       });
     }
   }
-  (void)weights;
   return true;
 }
 
@@ -390,7 +397,9 @@ bool solve_row(const AlsRow& row, const AlsRates& rates, const AlsScratch& scrat
   Equations of(row, scratch);
   const Index d = of.d;
   float* const y = scratch.vectors + d + kAlsPadding;
-  for (Index i = 0; i < d; ++i) y[i] = z[i] / of.shrink[i];
+  if (rates.solver != AlsSolver::cholesky) {
+    for (Index i = 0; i < d; i += kWide) store(y + i, load(z + i) / load(of.shrink + i));
+  }
   bool solved = false;
   if (rates.solver == AlsSolver::cholesky) {
     bool narrow = row.n < d;
@@ -408,7 +417,7 @@ bool solve_row(const AlsRow& row, const AlsRates& rates, const AlsScratch& scrat
     solved = solve_by_blocks(of, rates, y);
     if (solved) *loss = of.loss(y);
   }
-  for (Index i = 0; i < d; ++i) z[i] = y[i] * of.shrink[i];
+  for (Index i = 0; i < d; i += kWide) store(z + i, load(y + i) * load(of.shrink + i));
   return solved && *loss < 1e300 && *loss > -1e300;
 }
 

@@ -27,6 +27,9 @@ inline Floats all(float x) { return Floats{x, x, x, x}; }
 inline Doubles all(double x) { return Doubles{x, x}; }
 inline Floats fused(Floats a, Floats b, Floats c) { return a * b + c; }
 inline Doubles fused(Doubles a, Doubles b, Doubles c) { return a * b + c; }
+inline Floats root(Floats a) {
+  return Floats{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1]), __builtin_sqrtf(a[2]), __builtin_sqrtf(a[3])};
+}
 inline float total(Floats v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 inline void totals4(Floats a, Floats b, Floats c, Floats d, float* out) {
   out[0] = total(a);

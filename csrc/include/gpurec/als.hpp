@@ -30,7 +30,7 @@ struct AlsRates {
 // What one row says: its entries' columns of a table, their a = w - w0 and p = w t, what all rows share of D, and l2.
 struct AlsRow {
   const std::int32_t* columns = nullptr;
-  const float* extra = nullptr;
+  const float* extra = nullptr;  // readable up to a multiple of kAlsPadding
   const float* pulls = nullptr;
   std::int64_t n = 0;               // at least 1
   const float* curvature = nullptr;  // d_padded; above 0 behind the first d
