@@ -6,7 +6,7 @@
 #include <limits>
 #include <stdexcept>
 
-#include "../threads.hpp"
+#include "threads.hpp"
 #include "symmetric_eigen.hpp"
 
 namespace gpurec::cpu {
@@ -59,7 +59,7 @@ class Rooms {
       }
     }
     auto room = std::make_unique<Room>();
-    const std::int64_t chunk = als_chunk(d_), apart = d_ + kAlsPadding;
+    const std::int64_t chunk = std::min(als_chunk(d_), longest_), apart = d_ + kAlsPadding;
     const std::int64_t said = std::max(longest_, chunk) + kAlsPadding;
     room->memory = AlignedFloats(3 * chunk * d_ + d_ * apart + 8 * apart + said);
     room->extra = AlignedFloats(longest_);

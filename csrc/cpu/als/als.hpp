@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "../dispatch.hpp"
-#include "../table/aligned.hpp"
+#include "dispatch.hpp"
+#include "table/aligned.hpp"
 #include "gpurec/als.hpp"
 
 namespace gpurec::cpu {

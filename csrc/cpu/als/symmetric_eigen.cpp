@@ -5,7 +5,7 @@
 #include <limits>
 #include <numeric>
 
-#include "../threads.hpp"
+#include "threads.hpp"
 
 namespace gpurec::cpu {
 namespace {

@@ -184,7 +184,7 @@ class ImplicitALS(FoldingModel):
                 self._take_known(side, factors)
             factors[~training.known(side)] = 0
         self._set(users, items, [])
-        self._sweep_on(callback, progress)
+        self._sweep(self.settings["n_sweeps"], callback, progress)
 
     def _take_known(self, side: str, factors: np.ndarray) -> None:
         """Put in place the factors that the start has for users or items."""
@@ -208,14 +208,17 @@ class ImplicitALS(FoldingModel):
             Before `fit`.
         """
         self._check_weights()
-        self._sweep_on(callback, progress)
+        self._sweep(self.settings["n_sweeps"] - len(self.losses), callback, progress)
         return self
 
-    def _sweep_on(self, callback: Callback | None, progress: Progress) -> None:
-        n_sweeps = self.settings["n_sweeps"]
+    def _sweep(self, n_sweeps: int, callback: Callback | None, progress: Progress) -> None:
+        """Make so many sweeps more, from the factors there are."""
+        if n_sweeps <= 0:
+            return
         by_users, by_items = self._problem("user"), self._problem("item")
-        with reporter(progress, "fitting als", n_sweeps) as report:
-            while len(self.losses) < n_sweeps:
+        goal = len(self.losses) + n_sweeps
+        with reporter(progress, "fitting als", goal) as report:
+            while len(self.losses) < goal:
                 items, _ = self._solved(self.user_factors, by_items, self.item_factors)
                 users, loss = self._solved(items, by_users, self.user_factors)
                 loss += by_items.penalty(items)
@@ -225,7 +228,7 @@ class ImplicitALS(FoldingModel):
                     )
                 self._set(users, items, [*self.losses, loss])
                 done = len(self.losses)
-                report(done, n_sweeps)
+                report(done, goal)
                 if callback is not None and callback(done, self, {"stage": "fit", "loss": loss}):
                     break
 
@@ -292,21 +295,12 @@ class ImplicitALS(FoldingModel):
                 )
                 for side in ("user", "item", "user"):
                     self._solve_rows(side, changed[side])
-                self._sweep_more(more, callback, progress)
+                self._sweep(more, callback, progress)
         except BaseException:
             self._training = before[0]
             self._set(*before[1:])
             raise
         return self
-
-    def _sweep_more(self, n_sweeps: int, callback: Callback | None, progress: Progress) -> None:
-        losses, self.losses = self.losses, []
-        try:
-            goal, self.settings = self.settings, self.settings | {"n_sweeps": n_sweeps}
-            self._sweep_on(callback, progress)
-        finally:
-            self.settings = goal
-        self.losses = losses + self.losses
 
     def _solve_rows(self, side: str, rows: np.ndarray) -> None:
         """Solve some users or items anew and put them in place, in a table of their own."""
