@@ -50,6 +50,12 @@ def factors() -> gpurec.MF:
     return gpurec.MF(n_factors=2, random_state=0).fit(ratings)
 
 
+def folded(weight: float) -> np.ndarray:
+    plays = Interactions.from_arrays(["ann", "bob"], [1, 2])
+    model = gpurec.ImplicitALS(n_factors=2, alpha=1.0).fit(plays)
+    return model.fold_in(Interactions.from_arrays(["eve"], [1], [weight]))
+
+
 def tampered(**parts: np.ndarray) -> scipy.sparse.csr_matrix:
     matrix = scipy.sparse.csr_matrix(np.float32([[1, 2, 0], [0, 3, 0]]))
     for name, array in parts.items():
@@ -105,6 +111,10 @@ CASES: list[tuple[str, Callable[[], object]]] = [
     ("a negative shrinkage", lambda: GRAM(SPARSE, 1, shrinkage=-1)),
     ("indices outside the matrix", lambda: GRAM(tampered(indices=np.array([0, 7, 1])), 1)),
     ("an indptr beyond the indices", lambda: GRAM(tampered(indptr=np.array([0, 2, 9])), 1)),
+    ("a weight of least squares below 0", lambda: gpurec.als([[-1.0]], [[1.0]])),
+    ("a penalty of 0", lambda: gpurec.als([[1.0]], [[1.0]], l2=0)),
+    ("targets without their weights", lambda: gpurec.als([[1.0, 0.0]], [[1.0], [1.0]], targets=[[0.0, 1.0]])),
+    ("a weight below 0 as confidence", lambda: folded(-1.0)),
     ("ids that stand twice", lambda: ItemIndex(ITEMS, ids=["a", "b", "a", "c"])),
     ("too few ids", lambda: ItemIndex(ITEMS, ids=["a", "b"])),
     ("a row of an index outside", lambda: ItemIndex(ITEMS).get([4])),
