@@ -19,9 +19,13 @@ from .index import ItemIndex, SearchExplanation
 from .ops import (
     ElasticNet,
     FactorTable,
+    RankingEpochs,
+    RankingRates,
     SgdRates,
+    bpr_epochs,
     elastic_net,
     gram_top_k,
+    n_ranking_blocks,
     score,
     score_pairs,
     score_top_k,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from .evaluation import compare
     from .evaluation.evaluate import evaluate
     from .models import (
+        BPR,
         BSPM,
         EASE,
         GFCF,
@@ -58,6 +63,7 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: serving code that only searches does not pay for them.
 _LAZY = {
+    "BPR": "models",
     "BSPM": "models",
     "ContentBased": "models",
     "EASE": "models",
@@ -78,6 +84,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "BPR",
     "BSPM",
     "EASE",
     "GFCF",
@@ -101,17 +108,21 @@ __all__ = [
     "P3alpha",
     "Popularity",
     "RP3beta",
+    "RankingEpochs",
+    "RankingRates",
     "SearchExplanation",
     "SgdRates",
     "Social",
     "TopK",
     "UnknownIdError",
     "UserKNN",
+    "bpr_epochs",
     "compare",
     "elastic_net",
     "evaluate",
     "gram_top_k",
     "load_model",
+    "n_ranking_blocks",
     "score",
     "score_pairs",
     "score_top_k",

@@ -12,6 +12,7 @@ import numpy as np
 from .._native import cpu as native_module
 from ..device_arrays import DeviceArray
 from .gram_score import GramScore
+from .ranking import Ranks
 from .report import SearchReport
 
 __all__ = [
@@ -213,7 +214,7 @@ class Index(Protocol):
         ...
 
 
-class Backend(Protocol):
+class Backend(Ranks, Protocol):
     """One place to compute. Matrices are float32, C order, finite; `k >= 1`; rows are int64."""
 
     name: str

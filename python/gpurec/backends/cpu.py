@@ -14,9 +14,11 @@ from .base import NO_FILTERS, Filters, Pruning, RowSets, SparseRows
 from .cpu_index import WORTH_THREADS, CpuIndex
 from .finite import require_finite
 from .gram_score import GramScore
+from .host_bpr import native_bpr_epochs
 from .host_elastic_net import native_elastic_net
 from .host_gram import native_gram_top_k
 from .pruning import leading_tensors, native_names, pruning_choices
+from .ranking import RankingJob
 from .report import SearchReport
 
 __all__ = ["CpuBackend", "available_isas"]
@@ -137,6 +139,9 @@ class CpuBackend:
         self, columns: SparseRows, targets: np.ndarray, candidates: SparseRows, **rates: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         return native_elastic_net(columns, targets, candidates, self.n_threads, **rates)
+
+    def bpr_epochs(self, positives: SparseRows, *arrays: Any, job: RankingJob) -> Any:
+        return native_bpr_epochs(positives, *arrays, job=job, isa=self.isa, n_threads=self.n_threads)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)

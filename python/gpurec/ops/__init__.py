@@ -1,5 +1,6 @@
 """What can be computed: one module per op, its contract in the docstring, its arithmetic in a backend."""
 
+from .bpr import RankingEpochs, RankingRates, bpr_epochs, n_ranking_blocks
 from .elastic_net import ElasticNet, elastic_net
 from .gram_top_k import gram_top_k
 from .score import score
@@ -14,9 +15,13 @@ from .top_k import top_k
 __all__ = [
     "ElasticNet",
     "FactorTable",
+    "RankingEpochs",
+    "RankingRates",
     "SgdRates",
+    "bpr_epochs",
     "elastic_net",
     "gram_top_k",
+    "n_ranking_blocks",
     "score",
     "score_pairs",
     "score_top_k",
