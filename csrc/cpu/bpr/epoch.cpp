@@ -32,9 +32,9 @@ class Meeting {
       : positives_(positives), factors_(factors), steps_(steps), items_(items), order_(order), biases_(biases),
         key_(key), visit_(visit), n_draws_(steps.n_negatives * steps.n_candidates),
         most_(std::max<std::int64_t>(kDrawsAtOnce / n_draws_, 1)) {
-    users_.reserve(std::size_t(most_));
-    chosen_.reserve(std::size_t(most_));
-    negatives_.reserve(std::size_t(most_ * n_draws_));
+    users_.resize(std::size_t(most_));
+    chosen_.resize(std::size_t(most_));
+    negatives_.resize(std::size_t(most_ * n_draws_));
     scratch_.resize(std::size_t(4 * steps.n_negatives));
   }
 
@@ -82,16 +82,17 @@ class Meeting {
         ++n_skipped_;
         continue;
       }
-      users_.push_back(user);
-      chosen_.push_back(place);
+      users_[std::size_t(n_)] = user;
+      chosen_[std::size_t(n_)] = place;
+      std::int32_t* const negatives = negatives_.data() + n_ * n_draws_;
       const std::uint64_t pair = (user_key << 32) + std::uint64_t(items_.item_of[std::size_t(place)]);
       std::uint64_t stream = mix64(key_ + kGolden * pair);
       for (std::int64_t draw = 0; draw < n_draws_; ++draw) {
         stream += kGolden;
         const std::uint64_t at = part_of(mix64(stream), left);
-        negatives_.push_back(items_.alike() ? place_alike(at) : place_by_weight(at));
+        negatives[draw] = items_.alike() ? place_alike(at) : place_by_weight(at);
       }
-      if (std::int64_t(users_.size()) == most_) flush();
+      if (++n_ == most_) flush();
     }
   }
 
@@ -127,17 +128,15 @@ class Meeting {
 
   void flush() {
     RankingVisits visits;
-    visits.n = std::int64_t(users_.size());
+    visits.n = n_;
     visits.users = users_.data();
     visits.positives = chosen_.data();
     visits.negatives = negatives_.data();
     visits.item_of = items_.item_of.data();
     visits.biases = biases_;
     visit_(visits, factors_, steps_, scratch_.data(), sums_);
-    n_visits_ += visits.n;
-    users_.clear();
-    chosen_.clear();
-    negatives_.clear();
+    n_visits_ += n_;
+    n_ = 0;
   }
 
   const PositivesView& positives_;
@@ -150,6 +149,7 @@ class Meeting {
   const RankingVisit visit_;
   const std::int64_t n_draws_, most_;
   std::int64_t first_ = 0, n_drawable_ = 0, n_visits_ = 0, n_skipped_ = 0;
+  std::int64_t n_ = 0;  // visits that wait
   RankingSums sums_;
   std::vector<std::int32_t> taken_;  // places of the user's drawable positives of the block, rising
   std::vector<std::int32_t> users_, chosen_, negatives_;

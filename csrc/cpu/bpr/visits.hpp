@@ -111,7 +111,8 @@ struct Keeps {
   float user, positive, negative, bias_positive, bias_negative;
 };
 
-// p, q_i and q_j move by each other's old values.
+// p, q_i and q_j move by each other's old values; where not all of them do, `rates` says which.
+template <bool kAll>
 inline void move_pair(float* p, float* q_i, float* q_j, std::int64_t d, float step, const Keeps& keep,
                       const RankingRates& rates) {
   for (std::int64_t c = 0; c < d; c += kWidth) {
@@ -120,9 +121,9 @@ inline void move_pair(float* p, float* q_i, float* q_j, std::int64_t d, float st
     const Vec old_i = load_n(q_i + c, n);
     const Vec old_j = load_n(q_j + c, n);
     const Vec pull = splat(step) * old_p;
-    if (rates.move_users) store_n(p + c, splat(keep.user) * old_p + splat(step) * (old_i - old_j), n);
-    if (rates.move_positives) store_n(q_i + c, splat(keep.positive) * old_i + pull, n);
-    if (rates.move_negatives) store_n(q_j + c, splat(keep.negative) * old_j - pull, n);
+    if (kAll || rates.move_users) store_n(p + c, splat(keep.user) * old_p + splat(step) * (old_i - old_j), n);
+    if (kAll || rates.move_positives) store_n(q_i + c, splat(keep.positive) * old_i + pull, n);
+    if (kAll || rates.move_negatives) store_n(q_j + c, splat(keep.negative) * old_j - pull, n);
   }
 }
 
@@ -150,48 +151,74 @@ inline void prefetch_row(const float* row, std::int64_t d) {
   for (std::int64_t c = 0; c < d; c += 16) __builtin_prefetch(row + c, 1);
 }
 
-inline void visit_all(const RankingVisits& visits, const RankingFactors& factors, const RankingSteps& steps,
-                      float* scratch, RankingSums& sums) {
+inline Keeps keeps_of(const RankingRates& rates, std::int64_t n) {
+  const float decay = rates.rate * rates.penalty, bias_decay = rates.bias_rate * rates.bias_penalty;
+  return {1.0f - decay, 1.0f - decay, 1.0f - decay / float(n), 1.0f - bias_decay, 1.0f - bias_decay / float(n)};
+}
+
+// Rows of visits so far ahead are asked for.
+constexpr std::int64_t kAhead = 4;
+
+// Visits with one negative, drawn once. A function of its own, as its loop needs most registers.
+template <bool kAll>
+__attribute__((noinline)) void visit_pairs(const RankingVisits& visits, const RankingFactors& factors,
+                                           const RankingRates& given, RankingSums& out) {
+  const RankingRates rates = given;
+  const Keeps keep = keeps_of(rates, 1);
+  RankingSums sums = out;
+  const std::int64_t d = factors.users.cols, user_stride = factors.users.row_stride;
+  const std::int64_t item_stride = factors.items.row_stride;
+  float* const users = factors.users.data;
+  float* const items = factors.items.data;
+  float* const biases = visits.biases;
+  for (std::int64_t v = 0; v < visits.n; ++v) {
+    if (v + kAhead < visits.n) {
+      prefetch_row(users + visits.users[v + kAhead] * user_stride, d);
+      prefetch_row(items + visits.item_of[visits.positives[v + kAhead]] * item_stride, d);
+      prefetch_row(items + visits.item_of[visits.negatives[v + kAhead]] * item_stride, d);
+    }
+    const std::int32_t place_i = visits.positives[v], place_j = visits.negatives[v];
+    float* const p = users + visits.users[v] * user_stride;
+    float* const q_i = items + visits.item_of[place_i] * item_stride;
+    float* const q_j = items + visits.item_of[place_j] * item_stride;
+    const float bias_i = biases[place_i], bias_j = biases[place_j];
+    const float x = margin(p, q_i, q_j, d, bias_i, bias_j);
+    sums.n_pairs_right += x > 0;
+    const float pull = pair_pull(x, sums);
+    const float bias_step = rates.bias_rate * pull;
+    move_pair<kAll>(p, q_i, q_j, d, rates.rate * pull, keep, rates);
+    if (kAll || rates.move_positives) biases[place_i] = keep.bias_positive * bias_i + bias_step;
+    if (kAll || rates.move_negatives) biases[place_j] = keep.bias_negative * bias_j - bias_step;
+  }
+  out = sums;
+}
+
+// Visits with several negatives, or each the highest-scored of several draws.
+__attribute__((noinline)) inline void visit_many(const RankingVisits& visits, const RankingFactors& factors,
+                                                 const RankingSteps& steps, float* scratch, RankingSums& sums) {
   const std::int64_t d = factors.users.cols, n = steps.n_negatives, n_candidates = steps.n_candidates;
   const std::int64_t stride = factors.items.row_stride, n_draws = n * n_candidates;
-  const RankingRates& rates = steps.rates;
-  const float decay = rates.rate * rates.penalty, bias_decay = rates.bias_rate * rates.bias_penalty;
-  const Keeps keep{1.0f - decay, 1.0f - decay, 1.0f - decay / float(n), 1.0f - bias_decay,
-                   1.0f - bias_decay / float(n)};
+  const RankingRates rates = steps.rates;
+  const Keeps keep = keeps_of(rates, n);
   float* const items = factors.items.data;
   float* const biases = visits.biases;
   float* const pulls = scratch;
   float* const row_steps = scratch + n;
   std::int32_t* const rows = reinterpret_cast<std::int32_t*>(scratch + 2 * n);
   std::int32_t* const places = reinterpret_cast<std::int32_t*>(scratch + 3 * n);
-  constexpr std::int64_t kAhead = 4;
   for (std::int64_t v = 0; v < visits.n; ++v) {
-    if (v + kAhead < visits.n) {
-      prefetch_row(factors.users.row(visits.users[v + kAhead]), d);
-      prefetch_row(items + visits.item_of[visits.positives[v + kAhead]] * stride, d);
-      prefetch_row(items + visits.item_of[visits.negatives[(v + kAhead) * n_draws]] * stride, d);
-    }
     float* const p = factors.users.row(visits.users[v]);
     const std::int32_t place_i = visits.positives[v];
     float* const q_i = items + visits.item_of[place_i] * stride;
     const float bias_i = biases[place_i];
     const std::int32_t* const drawn = visits.negatives + v * n_draws;
-    if (n_draws == 1) {
-      const std::int32_t place_j = drawn[0];
-      float* const q_j = items + visits.item_of[place_j] * stride;
-      const float bias_j = biases[place_j];
-      const float x = margin(p, q_i, q_j, d, bias_i, bias_j);
-      sums.n_pairs_right += x > 0;
-      const float pull = pair_pull(x, sums);
-      const float bias_step = rates.bias_rate * pull;
-      move_pair(p, q_i, q_j, d, rates.rate * pull, keep, rates);
-      if (rates.move_positives) biases[place_i] = keep.bias_positive * bias_i + bias_step;
-      if (rates.move_negatives) biases[place_j] = keep.bias_negative * bias_j - bias_step;
-      continue;
-    }
     for (std::int64_t j = 0; j < n; ++j) {
       // Of equal scores the first that was drawn.
       for (std::int64_t t = 0; t < n_candidates; ++t) {
+        const std::int64_t draw = v * n_draws + j * n_candidates + t;
+        if (draw + kAhead < visits.n * n_draws) {
+          prefetch_row(items + visits.item_of[visits.negatives[draw + kAhead]] * stride, d);
+        }
         const std::int32_t place = drawn[j * n_candidates + t];
         const std::int32_t row = visits.item_of[place];
         const float x = margin(p, q_i, items + row * stride, d, bias_i, biases[place]);
@@ -208,5 +235,17 @@ inline void visit_all(const RankingVisits& visits, const RankingFactors& factors
         bias_j = keep.bias_negative * bias_j - rates.bias_rate * pulls[j];
       }
     }
+  }
+}
+
+inline void visit_all(const RankingVisits& visits, const RankingFactors& factors, const RankingSteps& steps,
+                      float* scratch, RankingSums& sums) {
+  const RankingRates& rates = steps.rates;
+  if (steps.n_negatives * steps.n_candidates != 1) {
+    visit_many(visits, factors, steps, scratch, sums);
+  } else if (rates.move_users && rates.move_positives && rates.move_negatives) {
+    visit_pairs<true>(visits, factors, rates, sums);
+  } else {
+    visit_pairs<false>(visits, factors, rates, sums);
   }
 }

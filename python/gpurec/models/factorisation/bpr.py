@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...artifacts import Artifact
-from ...backends import strict_floats
 from ...errors import ArtifactError
-from ...ops.bpr import RankingEpochs, RankingRates, bpr_epochs
-from ...ops.sparse_arguments import as_sparse_rows
-from ...progress import Progress, reporter
-from ..recommender import Callback, Reasons, VectorModel, one_of, real_setting, whole_setting
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-    from ...backends import SparseRows
-    from ...data import Interactions
+from ..recommender import Reasons, one_of, real_setting, whole_setting
+from .ranking import RankingDescent
 
 __all__ = ["BPR"]
 
 _MOST_DRAWS = 65_536
-# Weights of draws are integers; of the least popular item this one.
-_LEAST_WEIGHT = 64
-# What random numbers of validation are drawn for: an epoch that no descent reaches.
-_VALIDATION_EPOCH = 2**40
 
 
-class BPR(VectorModel):
+class BPR(RankingDescent):
     """Ranks item i for user u by b_i + p_u . q_i, so that items that users have stand above others.
 
     Parameters
     ----------
     n_factors : int
     learning_rate : float
-        Step size.
+        Step size of the first epoch.
+    learning_rate_decay : float
+        Each epoch's step is this times the one before, in (0, 1].
     regularisation : float
         Pulls factors to zero at each visit, and the biases of items.
     n_epochs : int
@@ -97,6 +85,7 @@ class BPR(VectorModel):
         n_factors: int = 64,
         *,
         learning_rate: float = 0.05,
+        learning_rate_decay: float = 1.0,
         regularisation: float = 0.01,
         n_epochs: int = 100,
         loss: str = "bpr",
@@ -117,6 +106,7 @@ class BPR(VectorModel):
         super().__init__(
             n_factors=whole_setting("bpr", "n_factors", n_factors, 1),
             learning_rate=real_setting("bpr", "learning_rate", learning_rate, 0, 1e6),
+            learning_rate_decay=real_setting("bpr", "learning_rate_decay", learning_rate_decay, 0, 1),
             regularisation=real_setting("bpr", "regularisation", regularisation, 0, 1e6),
             n_epochs=whole_setting("bpr", "n_epochs", n_epochs, 1),
             loss=one_of("bpr", "loss", loss, ("bpr", "softmax")),
@@ -131,166 +121,6 @@ class BPR(VectorModel):
         )
         if self.settings["seed"] >= 2**63:
             raise ValueError(f"[bpr] expected seed below 2^63, got {seed}; choose a smaller one")
-
-    # Learning.
-
-    def _learn(
-        self,
-        interactions: Interactions,
-        validation: Interactions | None,
-        callback: Callback | None,
-        progress: Progress,
-    ) -> None:
-        training, settings = self.training, self.settings
-        users = self._new_factors("user", training.user_counts, 0)
-        items = self._new_factors("item", training.item_counts, 0)
-        self._set(users, items, np.zeros(training.n_items, np.float32), 0)
-        held_out = None if validation is None else self._held_out(validation)
-        self._descend(settings["n_epochs"], held_out, callback, progress)
-
-    def resume(self, n_epochs: int, *, callback: Callback | None = None, progress: Progress = None) -> Self:
-        """Go on where `fit`, stopped by its callback or saved and loaded, came to an end.
-
-        Epochs 1 to a and then a + 1 to b leave the bits that epochs 1 to b do.
-
-        Parameters
-        ----------
-        n_epochs : int
-            More epochs.
-        callback, progress
-            As of `fit`; epochs are counted on.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
-        n_epochs = whole_setting("bpr", "n_epochs", n_epochs, 1)
-        with strict_floats():
-            self._descend(n_epochs, None, callback, progress)
-        return self
-
-    def _descend(
-        self,
-        n_epochs: int,
-        held_out: tuple[SparseRows, np.ndarray] | None,
-        callback: Callback | None,
-        progress: Progress,
-        visited: np.ndarray | None = None,
-    ) -> None:
-        """Make epochs; with a held-out part until it gets no better, and go back to the best one."""
-        positives = as_sparse_rows(self.training.user_items, "interactions", "fit")
-        weights, first = self._weights(), self.n_epochs
-        watched = held_out is not None or callback is not None
-        best: tuple[float, int, dict[str, Any]] = (-math.inf, first, {})
-        with reporter(progress, "fit bpr", n_epochs) as report:
-            for done in range(1, n_epochs + 1):
-                epoch = first + done
-                made = self._epochs(positives, *self._tables, weights, epoch - 1, visited=visited)
-                # Infinite rows make the next loss infinite; looking through all of them takes time.
-                look = watched or done == n_epochs
-                if not math.isfinite(made.loss) or (look and not self._is_finite()):
-                    raise ValueError(
-                        f"[bpr] expected a descent that converges, got infinite values in epoch {epoch}; "
-                        "lower learning_rate"
-                    )
-                self._set(*self._tables, epoch)
-                metrics = {"loss": made.loss, "right": made.right, "n_skipped": made.n_skipped}
-                report(done, n_epochs)
-                if held_out is not None:
-                    right = self._right(*held_out, weights)
-                    metrics["validation_right"] = right
-                    if right > best[0]:
-                        best = (right, epoch, {name: np.copy(of) for name, of in self._learnt().items()})
-                if callback is not None and callback(epoch, self, metrics):
-                    break
-                if held_out is not None and epoch - best[1] >= self.settings["patience"]:
-                    break
-        if held_out is not None:
-            self._set(**best[2] | {"n_epochs": best[1]})
-
-    def _epochs(
-        self,
-        positives: Any,
-        users: np.ndarray,
-        items: np.ndarray,
-        biases: np.ndarray,
-        weights: np.ndarray | None,
-        first_epoch: int,
-        **how: Any,
-    ) -> RankingEpochs:
-        settings = self.settings
-        rate, bias_rate = settings["learning_rate"], settings["bias_learning_rate"]
-        bias_rate = rate if bias_rate is None else bias_rate
-        penalty = settings["regularisation"]
-        hard = settings["negatives"] == "hard"
-        return bpr_epochs(
-            positives,
-            users,
-            items,
-            biases,
-            RankingRates(rate, penalty, bias_rate, penalty),
-            loss=settings["loss"],
-            n_negatives=settings["n_negatives"],
-            n_candidates=settings["n_candidates"] if hard else 1,
-            weights=weights,
-            seed=settings["seed"],
-            first_epoch=first_epoch,
-            **how,
-        )
-
-    def _weights(self) -> np.ndarray | None:
-        """How likely each item is drawn, uint32; those without interactions never are."""
-        counts = self.training.item_counts
-        if self.settings["negatives"] != "popularity":
-            return None if counts.all() else (counts > 0).astype(np.uint32)
-        shares = (counts / max(int(counts.max()), 1)) ** self.settings["popularity_power"]
-        scale = min(_LEAST_WEIGHT / shares[counts > 0].min(), 2.0**31)
-        return np.where(counts > 0, np.maximum(np.rint(shares * scale), 1), 0).astype(np.uint32)
-
-    def _new_factors(self, side: str, counts: np.ndarray, first: int) -> np.ndarray:
-        """Factors at the start, of rows from `first` on; of rows without interactions zero."""
-        seeds = [self.settings["seed"], ("user", "item").index(side), first]
-        start = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seeds)))
-        factors = start.random((len(counts) - first, self.settings["n_factors"]), dtype=np.float32)
-        factors -= np.float32(0.5)
-        factors *= np.float32(self.settings["init_scale"] * math.sqrt(12))  # uniform on (0, 1): variance 1/12
-        factors[counts[first:] == 0] = 0
-        return factors
-
-    def _held_out(self, validation: Interactions) -> tuple[SparseRows, np.ndarray]:
-        """The training part with what of a validation part is known and new, and which entries are that."""
-        from scipy.sparse import csr_array
-
-        if len(validation.weights) == 0:
-            raise ValueError("[fit] expected at least one validation interaction, got none; leave it out")
-        users = self.training.known_rows("user", validation.user_map.ids())[validation.user_rows]
-        items = self.training.known_rows("item", validation.item_map.ids())[validation.item_rows]
-        known = (users >= 0) & (items >= 0)
-        shape = self.training.user_items.shape
-        ones = np.ones(int(known.sum()), np.float32)
-        seen = csr_array(self.training.user_items, copy=True)
-        seen.data = np.full(len(seen.data), 4, np.float32)
-        more = csr_array((ones, (users[known], items[known])), shape=shape)
-        more.data = np.minimum(more.data, 1)
-        both = as_sparse_rows(seen + more, "interactions", "fit")
-        visited = both.values == 1
-        if not visited.any():
-            raise ValueError(
-                "[fit] expected validation interactions of known users with known items that are not in the "
-                "training part, got none; split the interactions, do not copy them"
-            )
-        return both, visited
-
-    def _right(self, positives: SparseRows, visited: np.ndarray, weights: np.ndarray | None) -> float:
-        """The share of drawn negatives that score less than held-out interactions."""
-        if self.settings["negatives"] == "popularity":
-            counts = self.training.item_counts
-            weights = None if counts.all() else (counts > 0).astype(np.uint32)
-        rates = RankingRates(0, 0, 0, 0)
-        how = {"weights": weights, "seed": self.settings["seed"], "first_epoch": _VALIDATION_EPOCH}
-        made = bpr_epochs(positives, *self._tables, rates, n_negatives=16, visited=visited, moves=(), **how)
-        return made.right
 
     # What was learnt.
 
