@@ -20,6 +20,8 @@ MOVABLE = ("users", "positives", "negatives")
 _MOST_DRAWS = 65_536
 # Rows of a block of items that the second cache of most processors holds beside what else is read.
 _BLOCK_BYTES = 1 << 19
+# Threads that should find a task each, and visits of an item in a task that make up for fetching it.
+_FEWEST_TASKS, _VISITS_OF_ITEM = 8, 4
 # A negative is as good as drawn from all items where its block is one of so many of them.
 _LEAST_ITEMS = 256
 _MOST_BLOCKS = 4096
@@ -75,19 +77,21 @@ class RankingEpochs:
     right: float
 
 
-def n_ranking_blocks(n_users: int, n_items: int, n_factors: int) -> int:
+def n_ranking_blocks(n_users: int, n_items: int, n_factors: int, n_positives: int) -> int:
     """Blocks of users and of items in which `bpr_epochs` goes through an epoch, by sizes alone.
 
-    Of 256 items at least, so that negatives are many; of half a megabyte at most, so that the second cache
-    holds them; and 16 of them rather than fewer, so that threads share them evenly.
+    As many as make a block's rows half a megabyte, which the second cache holds, and 16 at least, but more
+    than 8 only where a task still visits each of its items four times; of 256 items at least, so that
+    negatives are many.
 
     Examples
     --------
-    >>> n_ranking_blocks(943, 1682, 64), n_ranking_blocks(29_858, 40_981, 64)
-    (6, 21)
+    >>> n_ranking_blocks(943, 1682, 64, 100_000), n_ranking_blocks(29_858, 40_981, 64, 810_128)
+    (6, 8)
     """
     wanted = max(16, -(-n_items * (n_factors + 1) * 4 // _BLOCK_BYTES))
-    return max(1, min(wanted, n_items // _LEAST_ITEMS, n_users, _MOST_BLOCKS))
+    worth = max(_FEWEST_TASKS, n_positives // (_VISITS_OF_ITEM * max(n_items, 1)))
+    return max(1, min(wanted, worth, n_items // _LEAST_ITEMS, n_users, _MOST_BLOCKS))
 
 
 @strict_floats()
@@ -227,7 +231,7 @@ def bpr_epochs(
         seed=_whole("seed", seed, 0, 2**64 - 1),
         first_epoch=_whole("first_epoch", first_epoch, 0, 2**62),
         n_epochs=_whole("n_epochs", n_epochs, 0, 2**31),
-        n_blocks=n_ranking_blocks(n_users, n_items, n_factors)
+        n_blocks=n_ranking_blocks(n_users, n_items, n_factors, len(matrix.columns))
         if n_blocks is None
         else _whole("n_blocks", n_blocks, 1, _MOST_BLOCKS),
     )
