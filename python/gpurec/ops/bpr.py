@@ -80,9 +80,16 @@ class RankingEpochs:
 def n_ranking_blocks(n_users: int, n_items: int, n_factors: int, n_positives: int) -> int:
     """Blocks of users and of items in which `bpr_epochs` goes through an epoch, by sizes alone.
 
-    As many as make a block's rows half a megabyte, which the second cache holds, and 16 at least, but more
-    than 8 only where a task still visits each of its items four times; of 256 items at least, so that
-    negatives are many.
+    Parameters
+    ----------
+    n_users, n_items, n_factors, n_positives : int
+
+    Returns
+    -------
+    int
+        As many as make a block's rows half a megabyte, which the second cache holds, and 16 at least, but
+        more than 8 only where a task still visits each of its items four times; of 256 items at least, so
+        that negatives are many.
 
     Examples
     --------
