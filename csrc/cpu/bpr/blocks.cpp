@@ -1,4 +1,4 @@
-#include "blocks.hpp"
+#include "bpr/blocks.hpp"
 
 #include <algorithm>
 

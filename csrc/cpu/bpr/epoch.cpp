@@ -2,11 +2,11 @@
 #include <cmath>
 #include <vector>
 
-#include "../dispatch.hpp"
-#include "../threads.hpp"
-#include "blocks.hpp"
-#include "bpr.hpp"
+#include "bpr/blocks.hpp"
+#include "bpr/bpr.hpp"
+#include "dispatch.hpp"
 #include "gpurec/planted.hpp"
+#include "threads.hpp"
 
 namespace gpurec::cpu {
 
