@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "bpr/bpr.hpp"
 #include "gpurec/codes.hpp"
 #include "gpurec/multiply.hpp"
 #include "gpurec/rescore.hpp"
@@ -24,6 +25,7 @@ struct Kernels {
   MultiplyTile multiply_in_order;
   DistanceTile distance_tile;
   WeightedRows weighted_rows;
+  RankingVisit bpr_visits;
   ScanRows scan_rows;
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;

@@ -21,10 +21,14 @@ from .ops import (
     ElasticNet,
     FactorTable,
     HalfSweep,
+    RankingEpochs,
+    RankingRates,
     SgdRates,
     als,
+    bpr_epochs,
     elastic_net,
     gram_top_k,
+    n_ranking_blocks,
     score,
     score_pairs,
     score_top_k,
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from .evaluation import compare
     from .evaluation.evaluate import evaluate
     from .models import (
+        BPR,
         BSPM,
         EASE,
         GFCF,
@@ -62,6 +67,7 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: serving code that only searches does not pay for them.
 _LAZY = {
+    "BPR": "models",
     "BSPM": "models",
     "ContentBased": "models",
     "EASE": "models",
@@ -83,6 +89,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "BPR",
     "BSPM",
     "EASE",
     "GFCF",
@@ -109,6 +116,8 @@ __all__ = [
     "P3alpha",
     "Popularity",
     "RP3beta",
+    "RankingEpochs",
+    "RankingRates",
     "SearchExplanation",
     "SgdRates",
     "Social",
@@ -116,11 +125,13 @@ __all__ = [
     "UnknownIdError",
     "UserKNN",
     "als",
+    "bpr_epochs",
     "compare",
     "elastic_net",
     "evaluate",
     "gram_top_k",
     "load_model",
+    "n_ranking_blocks",
     "score",
     "score_pairs",
     "score_top_k",

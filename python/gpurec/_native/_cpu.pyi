@@ -145,6 +145,33 @@ class AlsShared:
         n_threads: int,
     ) -> float: ...
 
+def bpr_epochs(
+    indptr: Rows,
+    items: npt.NDArray[np.int32],
+    visited: npt.NDArray[np.bool_] | None,
+    keys: Rows | None,
+    user_factors: Floats,
+    item_factors: Floats,
+    item_biases: Floats,
+    weights: npt.NDArray[np.uint32] | None,
+    *,
+    loss: str,
+    n_negatives: int,
+    n_candidates: int,
+    learning_rate: float,
+    regularisation: float,
+    bias_learning_rate: float,
+    bias_regularisation: float,
+    move_users: bool,
+    move_positives: bool,
+    move_negatives: bool,
+    seed: int,
+    first_epoch: int,
+    n_epochs: int,
+    n_blocks: int,
+    isa: str,
+    n_threads: int,
+) -> tuple[float, int, int, int]: ...
 def elastic_net(
     indptr: Rows,
     rows: npt.NDArray[np.int32],

@@ -11,6 +11,7 @@ import numpy as np
 from ..device_arrays import DeviceArray
 from .factor_ops import FactorOps
 from .gram_score import GramScore
+from .ranking import Ranks
 from .report import SearchReport
 from .sparse_rows import SparseRows
 
@@ -160,7 +161,7 @@ class Index(Protocol):
         ...
 
 
-class Backend(FactorOps, Protocol):
+class Backend(FactorOps, Ranks, Protocol):
     """One place to compute. Matrices are float32, C order, finite; `k >= 1`; rows are int64."""
 
     name: str

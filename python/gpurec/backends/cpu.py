@@ -15,9 +15,11 @@ from .cpu_index import WORTH_THREADS, CpuIndex
 from .finite import require_finite
 from .gram_score import GramScore
 from .host_als import native_als
+from .host_bpr import native_bpr_epochs
 from .host_elastic_net import native_elastic_net
 from .host_gram import native_gram_top_k
 from .pruning import leading_tensors, native_names, pruning_choices
+from .ranking import RankingJob
 from .report import SearchReport
 
 __all__ = ["CpuBackend", "available_isas"]
@@ -144,6 +146,9 @@ class CpuBackend:
 
     def als(self, *arguments: Any) -> float:
         return native_als(*arguments, self.n_threads)
+
+    def bpr_epochs(self, positives: SparseRows, *arrays: Any, job: RankingJob) -> Any:
+        return native_bpr_epochs(positives, *arrays, job=job, isa=self.isa, n_threads=self.n_threads)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)

@@ -11,6 +11,7 @@ from ..config import n_threads
 from .base import SparseRows
 from .environment import strict_floats
 from .host_als import als, als_shared
+from .host_bpr import bpr_epochs
 from .host_elastic_net import elastic_net
 from .host_gram import gram_top_k
 from .reference_sgd import sgd_epoch
@@ -24,6 +25,7 @@ class OnHost:
 
     als = staticmethod(als)
     als_shared = staticmethod(als_shared)
+    bpr_epochs = staticmethod(strict_floats()(bpr_epochs))
     elastic_net = staticmethod(strict_floats()(elastic_net))
     gram_top_k = staticmethod(gram_top_k)
 

@@ -7,6 +7,7 @@ import numpy as np
 from .base import SparseRows
 from .environment import strict_floats
 from .reference_als import als, als_shared
+from .reference_bpr import bpr_epochs
 from .reference_elastic_net import elastic_net
 from .reference_sgd import sgd_epoch
 
@@ -40,6 +41,7 @@ class InFixedOrder:
 
     als = staticmethod(als)
     als_shared = staticmethod(als_shared)
+    bpr_epochs = staticmethod(strict_floats()(bpr_epochs))
     elastic_net = staticmethod(strict_floats()(elastic_net))
     sgd_epoch = staticmethod(sgd_epoch)
     spmm = staticmethod(strict_floats()(spmm))

@@ -12,7 +12,7 @@ from .cold_start import (
     Social,
 )
 from .content import ContentBased
-from .factorisation import MF, ImplicitALS
+from .factorisation import BPR, MF, ImplicitALS
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
 from .item_weights import EASE, SLIM, P3alpha, RP3beta
@@ -22,6 +22,7 @@ from .recommender import Explanation, Recommendations, Recommender
 from .registry import MODELS, load_model
 
 __all__ = [
+    "BPR",
     "BSPM",
     "EASE",
     "GFCF",

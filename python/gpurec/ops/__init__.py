@@ -1,6 +1,7 @@
 """What can be computed: one module per op, its contract in the docstring, its arithmetic in a backend."""
 
 from .als import AlsRows, HalfSweep, als
+from .bpr import RankingEpochs, RankingRates, bpr_epochs, n_ranking_blocks
 from .elastic_net import ElasticNet, elastic_net
 from .gram_top_k import gram_top_k
 from .score import score
@@ -17,10 +18,14 @@ __all__ = [
     "ElasticNet",
     "FactorTable",
     "HalfSweep",
+    "RankingEpochs",
+    "RankingRates",
     "SgdRates",
     "als",
+    "bpr_epochs",
     "elastic_net",
     "gram_top_k",
+    "n_ranking_blocks",
     "score",
     "score_pairs",
     "score_top_k",

@@ -1,0 +1,83 @@
+#include "bpr/blocks.hpp"
+
+#include <algorithm>
+
+namespace gpurec::cpu {
+
+std::vector<std::int64_t> user_blocks(const PositivesView& positives, std::int64_t n_blocks) {
+  std::vector<std::int64_t> first(std::size_t(n_blocks) + 1, positives.n_users);
+  const std::int64_t* const indptr = positives.indptr;
+  const std::int64_t n = indptr[positives.n_users];
+  for (std::int64_t block = 0; block < n_blocks; ++block) {
+    // Not n * block, which may not fit.
+    const std::int64_t start = n / n_blocks * block + std::min(n % n_blocks, block);
+    first[std::size_t(block)] = std::lower_bound(indptr, indptr + positives.n_users, start) - indptr;
+  }
+  first[0] = 0;
+  return first;
+}
+
+void ItemOrder::arrange(std::int64_t n_items, std::int64_t n_blocks, const std::uint32_t* weights,
+                        std::uint64_t key) {
+  item_of.resize(std::size_t(n_items));
+  place_of.resize(std::size_t(n_items));
+  // Places of drawable items of block b are counted at 2 b, of others at 2 b + 1.
+  std::vector<std::int64_t> at(std::size_t(2 * n_blocks) + 1, 0);
+  const auto kind = [&](std::int64_t item) {
+    const bool drawable = weights == nullptr || weights[item] != 0;
+    return std::size_t(2 * place_of[std::size_t(item)].block + (drawable ? 0 : 1));
+  };
+  for (std::int64_t item = 0; item < n_items; ++item) {
+    const std::uint64_t block =
+        n_blocks == 1 ? 0 : part_of(mix64(key + kGolden * std::uint64_t(item)), std::uint64_t(n_blocks));
+    place_of[std::size_t(item)].block = std::int32_t(block);
+    ++at[kind(item) + 1];
+  }
+  for (std::size_t i = 1; i < at.size(); ++i) at[i] += at[i - 1];
+  first.resize(std::size_t(n_blocks) + 1);
+  n_drawable.resize(std::size_t(n_blocks));
+  for (std::size_t b = 0; b < n_drawable.size(); ++b) {
+    first[b] = at[2 * b];
+    n_drawable[b] = at[2 * b + 1] - at[2 * b];
+  }
+  first[std::size_t(n_blocks)] = n_items;
+  for (std::int64_t item = 0; item < n_items; ++item) {
+    const std::int64_t place = at[kind(item)]++;
+    place_of[std::size_t(item)].place = std::int32_t(place);
+    item_of[std::size_t(place)] = std::int32_t(item);
+  }
+  this->weights = weights;
+  before.clear();
+  const auto heavy = [](std::uint32_t weight) { return weight > 1; };
+  if (weights == nullptr || std::none_of(weights, weights + n_items, heavy)) return;
+  before.resize(std::size_t(n_items));
+  total.assign(std::size_t(n_blocks), 0);
+  for (std::size_t b = 0; b < total.size(); ++b) {
+    for (std::int64_t place = first[b]; place < first[b + 1]; ++place) {
+      before[std::size_t(place)] = total[b];
+      total[b] += weights[item_of[std::size_t(place)]];
+    }
+  }
+}
+
+void VisitOrder::arrange(const PositivesView& positives, std::int64_t first_user, std::int64_t end_user,
+                         std::int64_t block, std::int64_t n_item_blocks, const ItemOrder& items) {
+  std::int64_t* const starts = first.data() + block * (n_item_blocks + 1);
+  std::vector<std::int64_t> at(std::size_t(n_item_blocks) + 1, 0);
+  const std::int64_t begin = positives.indptr[first_user], end = positives.indptr[end_user];
+  for (std::int64_t e = begin; e < end; ++e) ++at[std::size_t(items.place_of[std::size_t(positives.items[e])].block) + 1];
+  at[0] = begin;
+  for (std::size_t b = 1; b < at.size(); ++b) at[b] += at[b - 1];
+  std::copy(at.begin(), at.end(), starts);
+  for (std::int64_t user = first_user; user < end_user; ++user) {
+    for (std::int64_t e = positives.indptr[user]; e < positives.indptr[user + 1]; ++e) {
+      const ItemOrder::Place to = items.place_of[std::size_t(positives.items[e])];
+      const bool visited = positives.visited == nullptr || positives.visited[e] != 0;
+      const std::size_t t = std::size_t(at[std::size_t(to.block)]++);
+      users[t] = std::int32_t(user);
+      places[t] = visited ? to.place : to.place + kNotVisited;
+    }
+  }
+}
+
+}  // namespace gpurec::cpu

@@ -1,0 +1,209 @@
+"""Ranking by factors, pairwise (BPR) or by sampled softmax, learnt by stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...artifacts import Artifact
+from ...errors import ArtifactError
+from ..recommender import Reasons, one_of, real_setting, whole_setting
+from .ranking import RankingDescent
+
+__all__ = ["BPR"]
+
+_MOST_DRAWS = 65_536
+
+
+class BPR(RankingDescent):
+    """Ranks item i for user u by b_i + p_u . q_i, so that items that users have stand above others.
+
+    Parameters
+    ----------
+    n_factors : int
+    learning_rate : float
+        Step size of the first epoch.
+    learning_rate_decay : float
+        Each epoch's step is this times the one before, in (0, 1].
+    regularisation : float
+        Pulls factors to zero at each visit, and the biases of items.
+    n_epochs : int
+        Visits of each interaction; with a validation part, at most so many.
+    loss : {"bpr", "softmax"}
+        Each visit compares an item that the user has with drawn ones that they lack: by the mean of -log
+        sigmoid of score differences, or by the softmax over all of them. With one negative both are the same.
+    negatives : {"uniform", "popularity", "hard"}
+        How items that the user lacks are drawn: all alike; by popularity to the power `popularity_power`; or
+        the highest-scored of `n_candidates` alike.
+    n_negatives : int
+        Drawn at each visit.
+    n_candidates : int
+        Draws for each negative where they are "hard".
+    popularity_power : float
+    bias_learning_rate : float or None
+        Step size of the items' biases: None takes `learning_rate`, 0 leaves biases out.
+    init_scale : float
+        Standard deviation of the factors at the start (uniform, mean 0).
+    patience : int
+        Epochs without a better validation part after which the descent ends.
+    seed : int or None
+        Same number, same bits, for any number of threads and any instruction set. None draws one and keeps it
+        in `settings`.
+
+    Attributes
+    ----------
+    user_factors, item_factors : float32 arrays, shape (n_users, n_factors) and (n_items, n_factors)
+    item_biases : float32 array, shape (n_items,)
+    n_epochs : int
+        How many epochs the factors have seen.
+
+    Notes
+    -----
+    Every interaction counts as one. A user or item without any has zero factors and bias, and is no negative.
+
+    The callback gets the mean `loss` of a visit and `right`, the share of negatives that scored less than
+    their positive, both as met on the way; with a validation part also `validation_right`, the same for its
+    interactions and fixed draws, by which the best epoch is kept.
+
+    Source: Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009, "BPR: Bayesian personalized ranking from
+    implicit feedback", UAI; how epochs are cut for threads: `gpurec.ops.bpr.bpr_epochs`.
+
+    Examples
+    --------
+    >>> from gpurec import Interactions
+    >>> users, films = ["ann", "ann", "bob", "bob", "cid"], ["alien", "dune", "alien", "dune", "alien"]
+    >>> model = BPR(n_factors=4, n_epochs=30).fit(Interactions.from_arrays(users, films))
+    >>> model.recommend(["cid"], k=1).item_ids
+    array(['dune'], dtype=object)
+    """
+
+    name: ClassVar[str] = "bpr"
+
+    def __init__(
+        self,
+        n_factors: int = 64,
+        *,
+        learning_rate: float = 0.05,
+        learning_rate_decay: float = 1.0,
+        regularisation: float = 0.01,
+        n_epochs: int = 100,
+        loss: str = "bpr",
+        negatives: str = "uniform",
+        n_negatives: int = 1,
+        n_candidates: int = 4,
+        popularity_power: float = 0.75,
+        bias_learning_rate: float | None = None,
+        init_scale: float = 0.1,
+        patience: int = 10,
+        seed: int | None = 0,
+    ) -> None:
+        if seed is None:
+            # 63 bits stay exact in every JSON reader that knows 64-bit integers.
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+        if bias_learning_rate is not None:
+            bias_learning_rate = real_setting("bpr", "bias_learning_rate", bias_learning_rate, 0, 1e6)
+        super().__init__(
+            n_factors=whole_setting("bpr", "n_factors", n_factors, 1),
+            learning_rate=real_setting("bpr", "learning_rate", learning_rate, 0, 1e6),
+            learning_rate_decay=real_setting("bpr", "learning_rate_decay", learning_rate_decay, 0, 1),
+            regularisation=real_setting("bpr", "regularisation", regularisation, 0, 1e6),
+            n_epochs=whole_setting("bpr", "n_epochs", n_epochs, 1),
+            loss=one_of("bpr", "loss", loss, ("bpr", "softmax")),
+            negatives=one_of("bpr", "negatives", negatives, ("uniform", "popularity", "hard")),
+            n_negatives=_draws("n_negatives", n_negatives),
+            n_candidates=_draws("n_candidates", n_candidates),
+            popularity_power=real_setting("bpr", "popularity_power", popularity_power, 0, 2),
+            bias_learning_rate=bias_learning_rate,
+            init_scale=real_setting("bpr", "init_scale", init_scale, 0, 1e6),
+            patience=whole_setting("bpr", "patience", patience, 1),
+            seed=whole_setting("bpr", "seed", seed, 0),
+        )
+        if self.settings["seed"] >= 2**63:
+            raise ValueError(f"[bpr] expected seed below 2^63, got {seed}; choose a smaller one")
+
+    # What was learnt.
+
+    def _set(
+        self, user_factors: np.ndarray, item_factors: np.ndarray, item_biases: np.ndarray, n_epochs: int
+    ) -> None:
+        self._indexes.clear()
+        self.user_factors, self.item_factors, self.item_biases = user_factors, item_factors, item_biases
+        self.n_epochs = n_epochs
+
+    @property
+    def _tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.user_factors, self.item_factors, self.item_biases
+
+    def _is_finite(self) -> bool:
+        return all(bool(np.isfinite(table).all()) for table in self._tables)
+
+    def _learnt(self) -> dict[str, Any]:
+        names = ("user_factors", "item_factors", "item_biases", "n_epochs")
+        return {name: getattr(self, name) for name in names}
+
+    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
+        return _with_column(self.user_factors, user_rows, np.ones(len(user_rows), np.float32))
+
+    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
+        biases = np.append(self.item_biases, np.float32(0))[item_rows]  # row -1 is the last: nothing known
+        return _with_column(self.item_factors, item_rows, biases)
+
+    def _factors(self, side: str) -> np.ndarray:
+        return self.user_factors if side == "user" else self.item_factors
+
+    def _reasons(self, user_row: int, item_rows: np.ndarray) -> list[Reasons]:
+        """Of the factors' part what lies in the user's items: p said by their factors, by ridge regression.
+
+        With Q the factors of their items, p = Q' a + rest, a = (Q Q' + penalty)^-1 Q p; item j adds
+        a_j q_j . q_i. What of p no item says, so what was learnt from items the user lacks, is a part.
+        """
+        begin, end = self.user_items.indptr[user_row], self.user_items.indptr[user_row + 1]
+        had = self.user_items.indices[begin:end]
+        Q, of_items = (self.item_factors[rows].astype(np.float64) for rows in (had, item_rows))
+        p = self.user_factors[user_row].astype(np.float64)
+        gram = Q.T @ Q
+        penalty = max(1e-2 * float(np.trace(gram)) / len(gram), 1e-12)
+        shares = Q @ np.linalg.solve(gram + penalty * np.eye(len(gram)), p)
+        added = of_items @ Q.T * shares
+        rest = of_items @ p - added.sum(axis=1)
+        return [
+            Reasons("baseline", ["item bias"], self.item_biases[item_rows].astype(np.float64)[:, np.newaxis]),
+            Reasons("item", had, added),
+            Reasons("part", ["learnt beyond"], rest[:, np.newaxis]),
+        ]
+
+    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        learnt = self._learnt()
+        n_epochs = learnt.pop("n_epochs")
+        return learnt, {"n_epochs": n_epochs}
+
+    def _restore(self, artifact: Artifact) -> None:
+        n_users, n_items, n_factors = self.training.n_users, self.training.n_items, self.settings["n_factors"]
+        tensors = {
+            "user_factors": artifact.tensor("user_factors", np.float32, (n_users, n_factors)),
+            "item_factors": artifact.tensor("item_factors", np.float32, (n_items, n_factors)),
+            "item_biases": artifact.tensor("item_biases", np.float32, (n_items,)),
+        }
+        n_epochs = artifact.meta.get("n_epochs")
+        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+            raise ArtifactError("[load] expected finite factors and biases, got others; fit and save again")
+        if type(n_epochs) is not int or n_epochs < 0:
+            raise ArtifactError(f"[load] expected n_epochs as a number of epochs, got {n_epochs!r:.60}")
+        self._set(**tensors, n_epochs=n_epochs)
+
+
+def _draws(name: str, value: Any) -> int:
+    value = whole_setting("bpr", name, value, 1)
+    if value > _MOST_DRAWS:
+        raise ValueError(f"[bpr] expected {name} of at most {_MOST_DRAWS}, got {value}; lower it")
+    return value
+
+
+def _with_column(factors: np.ndarray, rows: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Factors of rows, zero for row -1, and one more column."""
+    vectors = np.empty((len(rows), factors.shape[1] + 1), np.float32)
+    vectors[:, :-1] = factors[rows]
+    vectors[rows < 0, :-1] = 0
+    vectors[:, -1] = column
+    return vectors

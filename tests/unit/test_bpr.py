@@ -1,0 +1,202 @@
+"""`BPR`: what it learns, going on where it stopped, more interactions, new users and items."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gpurec
+from gpurec import BPR, IdMap, Interactions
+from gpurec.backends.cpu import CpuBackend
+from gpurec.errors import NotFittedError
+from gpurec.models import load_model
+
+N_USERS, N_ITEMS, N_TASTES = 80, 60, 4
+TABLES = ("user_factors", "item_factors", "item_biases")
+
+
+def pairs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Users of four tastes, who have half of the items of their own."""
+    rng = np.random.default_rng(seed)
+    likes = np.arange(N_USERS)[:, None] % N_TASTES == np.arange(N_ITEMS) % N_TASTES
+    return np.nonzero(likes & (rng.random((N_USERS, N_ITEMS)) < 0.5))
+
+
+def plays(seed: int = 0) -> Interactions:
+    users, items = (rows.tolist() for rows in pairs(seed))
+    maps = {"user_map": IdMap(range(N_USERS)), "item_map": IdMap(range(N_ITEMS))}
+    return Interactions.from_arrays(users, items, **maps)
+
+
+def bits(model: BPR) -> list[bytes]:
+    return [getattr(model, name).tobytes() for name in TABLES]
+
+
+def own_taste(model: BPR, k: int = 5) -> float:
+    """How many of the unseen items that users get are of their taste."""
+    hits = [
+        user % N_TASTES == item % N_TASTES
+        for user, found in model.recommend(range(N_USERS), k)
+        for item, _ in found
+    ]
+    return float(np.mean(hits))
+
+
+WAYS = [
+    {},
+    {"negatives": "popularity"},
+    {"negatives": "hard", "n_candidates": 3},
+    {"loss": "softmax", "n_negatives": 8},
+    {"loss": "bpr", "n_negatives": 3, "bias_learning_rate": 0.0},
+    {"loss": "softmax", "n_negatives": 4, "negatives": "popularity", "learning_rate_decay": 0.99},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_every_way_finds_the_tastes(way):
+    losses = []
+    model = BPR(n_factors=4, seed=3, n_epochs=40, regularisation=0.05, **way)
+    model.fit(plays(), callback=lambda epoch, _, metrics: losses.append(metrics["loss"]))
+    assert own_taste(model) > 0.95
+    assert losses[-1] < 0.8 * losses[0] and model.n_epochs == len(losses) == 40
+    assert (model.item_biases != 0).any() == (way.get("bias_learning_rate") != 0.0)
+
+
+@pytest.mark.parametrize(
+    "way", [{}, {"loss": "softmax", "n_negatives": 5, "learning_rate_decay": 0.9}], ids=str
+)
+def test_stopped_saved_and_gone_on_is_the_same(way, tmp_path):
+    whole = BPR(n_factors=7, n_epochs=9, **way).fit(plays())
+    for n_threads in (1, 2, 7):
+        with gpurec.use_backend(CpuBackend(n_threads=n_threads)):
+            part = BPR(n_factors=7, n_epochs=9, **way).fit(plays(), callback=lambda epoch, *_: epoch == 4)
+            assert part.n_epochs == 4 and bits(part) != bits(whole)
+            part.save(tmp_path / "part")
+            again = load_model(tmp_path / "part")
+            seen = [4]
+            again.resume(5, callback=lambda epoch, *_, seen=seen: seen.append(epoch))
+            assert bits(again) == bits(whole) and again.n_epochs == 9 and seen == [4, 5, 6, 7, 8, 9]
+
+
+def test_an_error_on_the_way_leaves_the_model_as_it_was():
+    model = BPR(n_factors=4, n_epochs=3).fit(plays())
+    before = bits(model)
+
+    def stop(epoch, model, metrics):
+        raise RuntimeError("enough")
+
+    more = Interactions.from_arrays(["new"], [3])
+    for go_on in (lambda: model.resume(2, callback=stop), lambda: model.fit_partial(more, callback=stop)):
+        with pytest.raises(RuntimeError, match="enough"):
+            go_on()
+        assert bits(model) == before and model.n_epochs == 3 and model.training.n_users == N_USERS
+    with pytest.raises(ValueError, match="converges"):
+        BPR(n_factors=4, learning_rate=1e5, n_epochs=3).fit(plays())
+    with pytest.raises(NotFittedError):
+        BPR().resume(1)
+
+
+def test_validation_keeps_the_best_epoch():
+    users, items = pairs()
+    held_out = np.random.default_rng(1).random(len(users)) < 0.2
+    train = Interactions.from_arrays(users[~held_out].tolist(), items[~held_out].tolist())
+    test = Interactions.from_arrays(users[held_out].tolist(), items[held_out].tolist())
+    kept = {}
+
+    def watch(epoch, model, metrics):
+        kept[epoch] = (metrics["validation_right"], bits(model))
+
+    model = BPR(n_factors=8, n_epochs=200, patience=5, learning_rate=0.1).fit(
+        train, validation=test, callback=watch
+    )
+    rights = [right for right, _ in kept.values()]
+    best = int(np.argmax(rights)) + 1
+    assert model.n_epochs == best and bits(model) == kept[best][1]
+    assert len(kept) == min(best + 5, 200) and max(rights) > 0.9
+    with pytest.raises(ValueError, match="not in the training part"):
+        BPR(n_epochs=2).fit(train, validation=train)
+    with pytest.raises(ValueError, match="at least one validation interaction"):
+        BPR(n_epochs=2).fit(train, validation=test.take(np.zeros(len(test.weights), bool)))
+
+
+def test_more_interactions_bring_new_users_and_items():
+    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    old_user = model.user_factors[5].copy()
+    more_users = ["new"] * 5 + list(range(0, N_USERS, N_TASTES))
+    more_items = [0, 4, 8, 12, 16] + ["film"] * (N_USERS // N_TASTES)
+    model.fit_partial(Interactions.from_arrays(more_users, more_items), n_epochs=30)
+    assert model.n_epochs == 90 and model.training.n_users == N_USERS + 1
+    assert np.array_equal(model.user_factors[5], old_user)  # of another taste: not visited
+    best = [item for item, _ in next(iter(model.recommend(["new"], k=4)))[1]]
+    assert all(item == "film" or item % N_TASTES == 0 for item in best)
+    assert model.predict(["new"], ["film"])[0] > model.predict([1], ["film"])[0]
+    assert BPR(n_factors=2, n_epochs=2).fit_partial(plays()).n_epochs == 2
+
+
+def test_users_are_folded_in_alone_or_together():
+    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    before = bits(model)
+    sets = [np.arange(taste, N_ITEMS, N_TASTES)[:6] for taste in range(N_TASTES)] + [np.array([], int)]
+    vectors = model.fold_in(sets)
+    assert vectors.shape == (5, 9) and vectors.dtype == np.float32 and (vectors[:, -1] == 1).all()
+    for i, items in enumerate(sets):
+        assert model.fold_in([items[::-1]]).tobytes() == vectors[i : i + 1].tobytes()
+        assert model.fold_in((np.array([0, len(items)]), items)).tobytes() == vectors[i : i + 1].tobytes()
+    found = model._item_index().search(vectors[:4], 8, exclude=sets[:4])
+    assert (found.rows % N_TASTES == np.arange(4)[:, None]).mean() > 0.95
+    assert (vectors[4, :-1] == 0).all() and bits(model) == before
+
+
+def test_folded_in_users_agree_with_learnt_ones():
+    model = BPR(n_factors=8, n_epochs=100).fit(plays())
+    users = np.arange(N_USERS)
+    vectors = model.fold_in(model.training.seen(users), n_epochs=100)
+    learnt = model._user_vectors(users)
+    scores, theirs = (
+        v.astype(np.float64) @ model._item_vectors(np.arange(N_ITEMS)).T for v in (vectors, learnt)
+    )
+    agreement = [np.corrcoef(a, b)[0, 1] for a, b in zip(scores, theirs)]
+    assert np.mean(agreement) > 0.97 and min(agreement) > 0.85
+
+
+def test_items_are_folded_in_alone_or_together():
+    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    sets = [np.arange(taste, N_USERS, N_TASTES)[:9] for taste in range(N_TASTES)]
+    vectors = model.fold_in(sets, side="item")
+    assert vectors.shape == (4, 9)
+    for i, users in enumerate(sets):
+        assert model.fold_in([users], side="item").tobytes() == vectors[i : i + 1].tobytes()
+    scores = model._user_vectors(np.arange(N_USERS)) @ vectors.T
+    assert (scores.argmax(axis=1) == np.arange(N_USERS) % N_TASTES).mean() > 0.95
+    with pytest.raises(ValueError, match=r"\[fold_in\] expected rows in 0..79"):
+        model.fold_in([[N_USERS]], side="item")
+    with pytest.raises(ValueError, match="side of user or item"):
+        model.fold_in([[0]], side="both")
+    with pytest.raises(ValueError, match=r"\[fold_in\] expected rows in 0..59"):
+        model.fold_in([[-1]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"n_factors": 0}, ValueError),
+        ({"learning_rate": -1}, ValueError),
+        ({"learning_rate_decay": 1.5}, ValueError),
+        ({"regularisation": "0"}, TypeError),
+        ({"n_epochs": 0}, ValueError),
+        ({"loss": "hinge"}, ValueError),
+        ({"negatives": "all"}, ValueError),
+        ({"n_negatives": 10**6}, ValueError),
+        ({"n_candidates": 0}, ValueError),
+        ({"popularity_power": 9}, ValueError),
+        ({"bias_learning_rate": -0.1}, ValueError),
+        ({"init_scale": np.nan}, ValueError),
+        ({"patience": 0}, ValueError),
+        ({"seed": -1}, ValueError),
+        ({"seed": 2**63}, ValueError),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, error):
+    with pytest.raises(error, match=rf"\[bpr\] expected {next(iter(settings))}"):
+        BPR(**settings)
+    assert BPR(seed=None).settings["seed"] >= 0
