@@ -1,4 +1,4 @@
-#include "als.hpp"
+#include "als/als.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "threads.hpp"
-#include "symmetric_eigen.hpp"
+#include "als/symmetric_eigen.hpp"
 
 namespace gpurec::cpu {
 namespace {

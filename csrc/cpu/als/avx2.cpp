@@ -1,5 +1,5 @@
 // Op `als` for AVX2 with fused multiply-add: tiles of four rows by three vectors, twelve of the sixteen registers.
-#include "als.hpp"
+#include "als/als.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -70,7 +70,8 @@ inline void transpose(const float* from, std::int64_t from_stride, float* to, st
 }  // namespace
 }  // namespace gpurec::cpu
 
-#include "rows.hpp"
+#include "als/tiles.hpp"
+#include "als/solvers.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options

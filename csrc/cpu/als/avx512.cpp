@@ -1,5 +1,5 @@
 // Op `als` for AVX-512: tiles of eight rows by three vectors, 24 of the 32 registers.
-#include "als.hpp"
+#include "als/als.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -74,7 +74,8 @@ inline void transpose(const float* from, std::int64_t from_stride, float* to, st
 }  // namespace
 }  // namespace gpurec::cpu
 
-#include "rows.hpp"
+#include "als/tiles.hpp"
+#include "als/solvers.hpp"
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options

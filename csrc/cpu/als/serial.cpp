@@ -1,5 +1,5 @@
 // Op `als` in vectors that every processor of the build has.
-#include "als.hpp"
+#include "als/als.hpp"
 
 #define GPUREC_ALS_NAME(name) name##_serial
 
@@ -47,4 +47,5 @@ inline void transpose(const float* from, std::int64_t from_stride, float* to, st
 }  // namespace
 }  // namespace gpurec::cpu
 
-#include "rows.hpp"
+#include "als/tiles.hpp"
+#include "als/solvers.hpp"

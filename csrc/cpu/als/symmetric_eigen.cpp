@@ -1,4 +1,4 @@
-#include "symmetric_eigen.hpp"
+#include "als/symmetric_eigen.hpp"
 
 #include <algorithm>
 #include <cmath>
