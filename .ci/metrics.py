@@ -1,4 +1,4 @@
-"""Root mean square error of the command's default `mf` on the five published folds of ml-100k.
+"""Root mean square error of rating models by the command's defaults on the five published folds of ml-100k.
 
 python .ci/metrics.py GPUREC_COMMAND DATA_FOLDER
 """
@@ -11,21 +11,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-MOST = 0.908
+# The most that the mean over the folds may be, and a single fold where one is promised.
+MOST = {"mf": 0.900, "bayesian-mf": 0.8925}
+MOST_OF_FOLD = {("bayesian-mf", 3): 0.8865}
 
 
 def main(command: str, data: str) -> int:
     folder = Path(data) / "ml-100k"
-    found = []
-    for fold in range(1, 6):
-        arguments = [folder / f"u{fold}.base", "--test", folder / f"u{fold}.test", "--model", "mf", "--json"]
-        metrics = json.loads(subprocess.check_output([command, "evaluate", *arguments]))
-        rmse, mae, seconds = metrics["rmse"], metrics["mae"], metrics["fit_seconds"]
-        found.append(rmse)
-        print(f"u{fold}: rmse {rmse:.4f} mae {mae:.4f} in {seconds:.1f} s", flush=True)
-    mean = statistics.fmean(found)
-    print(f"mf on ml-100k u1..u5: mean rmse {mean:.4f} (at most {MOST})")
-    return 0 if mean <= MOST else 1
+    good = True
+    for model, most in MOST.items():
+        found = []
+        for fold in range(1, 6):
+            files = [folder / f"u{fold}.base", "--test", folder / f"u{fold}.test"]
+            arguments = [command, "evaluate", *files, "--model", model, "--json"]
+            metrics = json.loads(subprocess.check_output(arguments))
+            rmse, mae, seconds = metrics["rmse"], metrics["mae"], metrics["fit_seconds"]
+            found.append(rmse)
+            good &= rmse <= MOST_OF_FOLD.get((model, fold), rmse)
+            print(f"{model} u{fold}: rmse {rmse:.4f} mae {mae:.4f} in {seconds:.1f} s", flush=True)
+        mean = statistics.fmean(found)
+        print(f"{model} on ml-100k u1..u5: mean rmse {mean:.4f} (at most {most})")
+        good &= mean <= most
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ namespace gpurec::bindings {
 void register_als(py::module_& m);  // als_bindings.cpp
 void register_bpr(py::module_& m);     // bpr_bindings.cpp
 void register_elastic_net(py::module_& m);  // elastic_net_bindings.cpp
+void register_gibbs(py::module_& m);   // gibbs_bindings.cpp
 void register_gram(py::module_& m);    // gram_bindings.cpp
 void register_score(py::module_& m);   // score_bindings.cpp
 void register_search(py::module_& m);  // search_bindings.cpp
@@ -46,6 +47,7 @@ PYBIND11_MODULE(_cpu, m) {
   register_als(m);
   register_bpr(m);
   register_elastic_net(m);
+  register_gibbs(m);
   register_gram(m);
   register_sgd(m);
   register_spmm(m);

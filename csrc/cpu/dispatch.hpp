@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bpr/bpr.hpp"
+#include "gpurec/chosen_gram.hpp"
 #include "gpurec/codes.hpp"
 #include "gpurec/multiply.hpp"
 #include "gpurec/rescore.hpp"
@@ -26,6 +27,7 @@ struct Kernels {
   DistanceTile distance_tile;
   WeightedRows weighted_rows;
   RankingVisit bpr_visits;
+  ChosenGram chosen_gram;
   ScanRows scan_rows;
   CanonicalSum dot64;
   CanonicalSum neg_squared_distance64;

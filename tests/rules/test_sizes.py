@@ -18,6 +18,7 @@ FULL_FOLDERS = {
     "bench/results": "what each benchmark measured, as JSON and as Markdown",
     "csrc/bindings": "one file for the entries of each op, and what they share",
     "csrc/cpu": "a header and a source for each op; the kernels have folders",
+    "docs/ops": "one page for each op",
     "docs/design": "one page for each decision, and what programs write of planted defects and of kernels",
     "csrc/include/gpurec": "one header for each op and kernel, none of which fits anywhere else",
     "python/gpurec": "one package for each layer",

@@ -14,6 +14,7 @@ from gpurec.models import MODELS, Links, Recommender, load_model
 SMALL = {
     "mf": {"n_factors": 4, "max_epochs": 3, "validation_fraction": 0, "random_state": 1},
     "bpr": {"n_factors": 5, "n_epochs": 4, "seed": 1},
+    "bayesian-mf": {"n_factors": 3, "n_sweeps": 9, "burn_in": 2, "rank": 5, "n_samples": 3},
     "gf-cf": {"n_vectors": 6},
     "bspm": {"n_vectors": 6},
     "item-knn": {"n_neighbours": 7},
@@ -28,7 +29,7 @@ SMALL = {
     "slim": {"n_candidates": 9},
     "als": {"n_factors": 7, "n_sweeps": 4},
 }
-OF_PAIRS = [name for name in MODELS if name not in ("mf", "popularity")]
+OF_PAIRS = [name for name in MODELS if name not in ("mf", "bayesian-mf", "popularity")]
 N_USERS, N_ITEMS = 45, 30
 
 
@@ -233,7 +234,7 @@ def test_settings_out_of_range_are_refused(name, settings, error):
         MODELS[name](**settings)
 
 
-@pytest.mark.parametrize("name", OF_PAIRS)
+@pytest.mark.parametrize("name", [*OF_PAIRS, "bayesian-mf"])
 def test_damaged_tensors_are_refused(name, fitted, tmp_path):
     from gpurec.artifacts import read_artifact, write_artifact
 

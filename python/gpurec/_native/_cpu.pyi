@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 RowSetsParts = tuple[Rows, Rows, Rows | None]
 Codes = tuple[npt.NDArray[np.uint8], Floats, Floats]
 Leading = tuple[Floats, npt.NDArray[np.uint8], Floats, Floats, Floats]
@@ -188,6 +189,31 @@ def elastic_net(
     n_sweeps: npt.NDArray[np.int32],
     n_threads: int,
 ) -> None: ...
+def gibbs_half_sweep(
+    indptr: Rows,
+    columns: npt.NDArray[np.int32],
+    values: Floats,
+    others: Doubles,
+    other_precisions: Doubles,
+    own: Doubles,
+    vectors: Doubles,
+    means: Doubles,
+    precisions: Doubles,
+    feature_indptr: Rows,
+    feature_rows: npt.NDArray[np.int32],
+    feature_values: Floats,
+    weights: Doubles,
+    groups: npt.NDArray[np.int32],
+    prior_means: Doubles,
+    prior_precisions: Doubles,
+    *,
+    seed: int,
+    sweep: int,
+    number: int,
+    random: bool,
+    isa: str,
+    n_threads: int,
+) -> Doubles: ...
 def score_pairs(a: Floats, b: Floats, metric: str, isa: str, n_threads: int) -> Floats: ...
 def sgd_epoch(
     user_rows: Rows,

@@ -26,6 +26,7 @@ from .base import (
 from .environment import strict_floats
 from .factor_ops import AlsRates
 from .finite import first_invalid_row
+from .gibbs_side import GibbsSide
 from .gram_score import GramScore
 from .report import SearchReport
 from .row_weights import bm25, centre_columns, centre_rows, power, squared_norms, tf_idf
@@ -40,6 +41,7 @@ __all__ = [
     "DeviceBackend",
     "DeviceFilters",
     "Filters",
+    "GibbsSide",
     "GramScore",
     "Index",
     "RowSets",

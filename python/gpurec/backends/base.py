@@ -10,6 +10,7 @@ import numpy as np
 
 from ..device_arrays import DeviceArray
 from .factor_ops import FactorOps
+from .gibbs_side import GibbsSide
 from .gram_score import GramScore
 from .ranking import Ranks
 from .report import SearchReport
@@ -23,6 +24,7 @@ __all__ = [
     "DeviceBackend",
     "DeviceFilters",
     "Filters",
+    "GibbsSide",
     "Index",
     "RowSets",
     "SparseRows",

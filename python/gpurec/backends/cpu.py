@@ -13,10 +13,12 @@ from ..errors import BackendUnavailableError
 from .base import NO_FILTERS, Filters, Pruning, RowSets, SparseRows
 from .cpu_index import WORTH_THREADS, CpuIndex
 from .finite import require_finite
+from .gibbs_side import GibbsSide
 from .gram_score import GramScore
 from .host_als import native_als
 from .host_bpr import native_bpr_epochs
 from .host_elastic_net import native_elastic_net
+from .host_gibbs import native_gibbs_half_sweep
 from .host_gram import native_gram_top_k
 from .pruning import leading_tensors, native_names, pruning_choices
 from .ranking import RankingJob
@@ -149,6 +151,11 @@ class CpuBackend:
 
     def bpr_epochs(self, positives: SparseRows, *arrays: Any, job: RankingJob) -> Any:
         return native_bpr_epochs(positives, *arrays, job=job, isa=self.isa, n_threads=self.n_threads)
+
+    def gibbs_half_sweep(
+        self, ratings: SparseRows, others: GibbsSide, side: GibbsSide, **draw: Any
+    ) -> np.ndarray:
+        return native_gibbs_half_sweep(ratings, others, side, self.isa, self.n_threads, **draw)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .gibbs_side import GibbsSide
 from .sparse_rows import SparseRows
 
 __all__ = ["AlsRates", "FactorOps"]
@@ -43,6 +44,15 @@ class FactorOps(Protocol):
 
         `pulls` are weights times targets, float32 in the places of `weights`; `l2` float64, above 0. Where
         `many` entries come, a backend may prepare all columns for them.
+        """
+        ...
+
+    def gibbs_half_sweep(
+        self, ratings: SparseRows, others: GibbsSide, side: GibbsSide, **draw: Any
+    ) -> np.ndarray:
+        """Draw one side's tables anew, in place; each row's squared errors after it, float64 (n_rows,).
+
+        The draw is of seed, sweep, number, which is 0 or 1 for the two sides, and random.
         """
         ...
 

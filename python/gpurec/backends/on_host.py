@@ -13,6 +13,7 @@ from .environment import strict_floats
 from .host_als import als, als_shared
 from .host_bpr import bpr_epochs
 from .host_elastic_net import elastic_net
+from .host_gibbs import gibbs_half_sweep
 from .host_gram import gram_top_k
 from .reference_sgd import sgd_epoch
 from .reference_sums import score_in_order, spmm
@@ -27,6 +28,7 @@ class OnHost:
     als_shared = staticmethod(als_shared)
     bpr_epochs = staticmethod(strict_floats()(bpr_epochs))
     elastic_net = staticmethod(strict_floats()(elastic_net))
+    gibbs_half_sweep = staticmethod(strict_floats()(gibbs_half_sweep))
     gram_top_k = staticmethod(gram_top_k)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:

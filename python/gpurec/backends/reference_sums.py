@@ -9,6 +9,7 @@ from .environment import strict_floats
 from .reference_als import als, als_shared
 from .reference_bpr import bpr_epochs
 from .reference_elastic_net import elastic_net
+from .reference_gibbs import gibbs_half_sweep
 from .reference_sgd import sgd_epoch
 
 __all__ = ["InFixedOrder", "score_in_order", "spmm"]
@@ -43,6 +44,7 @@ class InFixedOrder:
     als_shared = staticmethod(als_shared)
     bpr_epochs = staticmethod(strict_floats()(bpr_epochs))
     elastic_net = staticmethod(strict_floats()(elastic_net))
+    gibbs_half_sweep = staticmethod(strict_floats()(gibbs_half_sweep))
     sgd_epoch = staticmethod(sgd_epoch)
     spmm = staticmethod(strict_floats()(spmm))
     score_in_order = staticmethod(strict_floats()(score_in_order))

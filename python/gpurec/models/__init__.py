@@ -12,7 +12,7 @@ from .cold_start import (
     Social,
 )
 from .content import ContentBased
-from .factorisation import BPR, MF, ImplicitALS
+from .factorisation import BPR, MF, BayesianMF, ImplicitALS
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
 from .item_weights import EASE, SLIM, P3alpha, RP3beta
@@ -31,6 +31,7 @@ __all__ = [
     "SLIM",
     "AnotherModel",
     "Answers",
+    "BayesianMF",
     "ColdStart",
     "ContentBased",
     "Explanation",

@@ -8,7 +8,7 @@ from ..artifacts import read_artifact
 from ..errors import ArtifactError
 from .cold_start import Social
 from .content import ContentBased
-from .factorisation import BPR, MF, ImplicitALS
+from .factorisation import BPR, MF, BayesianMF, ImplicitALS
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
 from .item_weights import EASE, SLIM, P3alpha, RP3beta
@@ -26,6 +26,7 @@ MODELS: dict[str, type[Recommender]] = {
         MF,
         ImplicitALS,
         BPR,
+        BayesianMF,
         ItemKNN,
         UserKNN,
         P3alpha,

@@ -3,6 +3,7 @@
 from .als import AlsRows, HalfSweep, als
 from .bpr import RankingEpochs, RankingRates, bpr_epochs, n_ranking_blocks
 from .elastic_net import ElasticNet, elastic_net
+from .gibbs import GibbsDraw, GibbsSide, gibbs_half_sweep
 from .gram_top_k import gram_top_k
 from .score import score
 from .score_pairs import score_pairs
@@ -17,6 +18,8 @@ __all__ = [
     "AlsRows",
     "ElasticNet",
     "FactorTable",
+    "GibbsDraw",
+    "GibbsSide",
     "HalfSweep",
     "RankingEpochs",
     "RankingRates",
@@ -24,6 +27,7 @@ __all__ = [
     "als",
     "bpr_epochs",
     "elastic_net",
+    "gibbs_half_sweep",
     "gram_top_k",
     "n_ranking_blocks",
     "score",

@@ -34,22 +34,31 @@ _FILTER: dict[str, Range] = {
 }
 _MF = Space(
     {
-        "n_factors": Whole(8, 128, log=True),
-        "learning_rate": Real(0.002, 0.06, log=True),
-        "learning_rate_decay": Real(0.95, 1.0),
-        "penalty": Real(0.2, 3.0, log=True),
-        "bias_learning_rate": Real(0.0005, 0.02, log=True),
-        "bias_penalty": Real(0.05, 3.0, log=True),
-        "init_scale": Real(0.002, 0.1, log=True),
+        "n_factors": Whole(4, 64, log=True),
+        "implicit": Choice("both", "users", "items", "none"),
+        "als_penalty": Real(1.0, 100.0, log=True),
+        "als_bias_penalty": Real(0.1, 30.0, log=True),
+        "implicit_penalty": Real(1.0, 200.0, log=True),
+        "implicit_bias_penalty": Real(0.5, 200.0, log=True),
     },
     fixed={"validation_fraction": 0.0},  # its own search for the number of epochs
-    epochs=Epochs("max_epochs", most=300, patience=10),
+    epochs=Epochs("max_epochs", most=100, patience=10),
+)
+
+_BAYESIAN_MF = Space(
+    {
+        "n_factors": Whole(4, 32, log=True),
+        "implicit": Choice("both", "users", "items", "none"),
+        "user_noise": Real(2.0, 200.0, log=True),
+        "item_noise": Real(2.0, 200.0, log=True),
+    }
 )
 
 # For metrics of lists.
 SPACES: dict[str, Space] = {
     "popularity": Space({"by": Choice("users", "weights")}),
     "mf": _MF,
+    "bayesian-mf": _BAYESIAN_MF,
     "als": Space(
         {
             "n_factors": Whole(16, 256, log=True),
@@ -84,6 +93,7 @@ SPACES: dict[str, Space] = {
 # For errors of ratings.
 SPACES_OF_RATINGS: dict[str, Space] = {
     "mf": _MF,
+    "bayesian-mf": _BAYESIAN_MF,
     "item-knn": _NEIGHBOURS_BY_RATINGS,
     "user-knn": _NEIGHBOURS_BY_RATINGS,
 }

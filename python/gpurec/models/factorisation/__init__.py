@@ -2,6 +2,6 @@
 
 from .bpr import BPR
 from .implicit_als import ImplicitALS
-from .mf import MF
+from .ratings import MF, BayesianMF
 
-__all__ = ["BPR", "MF", "ImplicitALS"]
+__all__ = ["BPR", "MF", "BayesianMF", "ImplicitALS"]

@@ -1,4 +1,4 @@
-"""Explicit matrix factorisation with biases, learnt by stochastic gradient descent."""
+"""Explicit matrix factorisation with biases, learnt by alternating least squares or gradient descent."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...artifacts import Artifact
-from ...errors import ArtifactError
-from ...ops.sgd import FactorTable, SgdRates, sgd_epoch
-from ...progress import Progress, reporter
-from ..recommender import Callback, Reasons, VectorModel, real_setting, whole_setting
+from ....artifacts import Artifact
+from ....backends import SparseRows
+from ....errors import ArtifactError
+from ....ops.sgd import FactorTable, SgdRates, sgd_epoch
+from ....ops.sparse_arguments import as_sparse_rows
+from ....progress import Progress, reporter
+from ...recommender import Callback, one_of, real_setting, whole_setting
+from .alternating import Penalties, als_sweeps
+from .biased_factors import BiasedFactors, seed_setting
+from .implicit import IMPLICIT
 
 if TYPE_CHECKING:
-    from ...data import Interactions
+    from ....data import Interactions
 
 __all__ = ["MF"]
 
@@ -24,13 +29,27 @@ __all__ = ["MF"]
 _FACTORS_PER_CALL = 1 << 26
 
 
-class MF(VectorModel):
+class MF(BiasedFactors):
     """Predicts the rating of user u and item i as mu + b_u + b_i + p_u . q_i.
 
     Parameters
     ----------
     n_factors : int
+    method : {"als", "sgd"}
+        Alternating least squares: each sweep solves for one side's vectors, then the other's. Or stochastic
+        gradient descent, a rating at a time.
+    implicit : {"both", "users", "items", "none"}
+        With "als": "users" gives a user's part a vector for each item that they rated, over the square root
+        of their number (SVD++); "items" an item's part one for each user that rated it; or both.
+    als_penalty, als_bias_penalty : float
+        With "als": of the squares of factors and biases, beside squared errors in units of the ratings'
+        variance.
+    implicit_penalty, implicit_bias_penalty : float
+        The same of the vectors of implicit features.
+    als_init_scale : float
+        Standard deviation of the factors at the start of "als" (normal).
     learning_rate : float
+        With "sgd", as all settings up to `init_scale`.
         Step size of the first epoch, for ratings in units of their standard deviation.
     learning_rate_decay : float
         Each epoch's step is this times the one before, in (0, 1].
@@ -81,12 +100,18 @@ class MF(VectorModel):
     """
 
     name: ClassVar[str] = "mf"
-    predicts_ratings = True
 
     def __init__(
         self,
-        n_factors: int = 50,
+        n_factors: int = 20,
         *,
+        method: str = "als",
+        implicit: str = "both",
+        als_penalty: float = 22.0,
+        als_bias_penalty: float = 0.8,
+        implicit_penalty: float = 19.5,
+        implicit_bias_penalty: float = 2.9,
+        als_init_scale: float = 0.1,
         learning_rate: float = 0.016,
         learning_rate_decay: float = 0.9972,
         penalty: float = 0.87,
@@ -98,11 +123,17 @@ class MF(VectorModel):
         patience: int = 10,
         random_state: int | None = 0,
     ) -> None:
-        if random_state is None:
-            # 63 bits stay exact in every JSON reader that knows 64-bit integers.
-            random_state = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
         super().__init__(
             n_factors=whole_setting("mf", "n_factors", n_factors, 1),
+            method=one_of("mf", "method", method, ("als", "sgd")),
+            implicit=one_of("mf", "implicit", implicit, IMPLICIT),
+            als_penalty=real_setting("mf", "als_penalty", als_penalty, 1e-9, math.inf),
+            als_bias_penalty=real_setting("mf", "als_bias_penalty", als_bias_penalty, 1e-9, math.inf),
+            implicit_penalty=real_setting("mf", "implicit_penalty", implicit_penalty, 1e-9, math.inf),
+            implicit_bias_penalty=real_setting(
+                "mf", "implicit_bias_penalty", implicit_bias_penalty, 1e-9, math.inf
+            ),
+            als_init_scale=real_setting("mf", "als_init_scale", als_init_scale, 0, math.inf),
             learning_rate=real_setting("mf", "learning_rate", learning_rate, 0, math.inf),
             learning_rate_decay=real_setting("mf", "learning_rate_decay", learning_rate_decay, 0, 1),
             penalty=real_setting("mf", "penalty", penalty, 0, math.inf),
@@ -112,7 +143,7 @@ class MF(VectorModel):
             max_epochs=whole_setting("mf", "max_epochs", max_epochs, 1),
             validation_fraction=real_setting("mf", "validation_fraction", validation_fraction, 0, 0.9),
             patience=whole_setting("mf", "patience", patience, 1),
-            random_state=whole_setting("mf", "random_state", random_state, 0),
+            random_state=seed_setting("mf", random_state),
         )
 
     # Learning.
@@ -155,7 +186,8 @@ class MF(VectorModel):
             The number of epochs behind the factors that the model is left with.
         """
         best: tuple[float, int, dict[str, Any]] = (math.inf, 0, {})
-        for epoch, metrics in enumerate(self._epochs(ratings, max_epochs), start=1):
+        epochs = self._sweeps if self.settings["method"] == "als" else self._epochs
+        for epoch, metrics in enumerate(epochs(ratings, max_epochs), start=1):
             report(epoch, max_epochs)
             if validation is not None:
                 metrics["validation_rmse"] = self._rmse(validation)
@@ -214,6 +246,43 @@ class MF(VectorModel):
                 "train_rmse": float(scale * math.sqrt(squared_errors / len(scaled))),
             }
 
+    def _sweeps(self, ratings: _Ratings, n_epochs: int) -> Iterator[dict[str, Any]]:
+        """As `_epochs`, by alternating least squares."""
+        settings = self.settings
+        mean = float(ratings.weights.mean(dtype=np.float64))
+        scale = float(ratings.weights.std(dtype=np.float64)) or 1.0
+        matrix = ratings.matrix(self.training.n_users, self.training.n_items)
+        scaled = matrix.with_values(((matrix.values - mean) / scale).astype(np.float32))
+        penalties = Penalties(
+            settings["als_bias_penalty"],
+            settings["als_penalty"],
+            settings["implicit_bias_penalty"],
+            settings["implicit_penalty"],
+        )
+        (start,) = self._generators("start")
+        sweeps = als_sweeps(
+            scaled,
+            settings["n_factors"],
+            settings["implicit"],
+            penalties,
+            settings["als_init_scale"],
+            start,
+        )
+        root = math.sqrt(scale)
+        for epoch, (users, items, squared_errors, loss) in zip(range(1, n_epochs + 1), sweeps):
+            self._set(
+                user_factors=(users.vectors[:, 1:] * root).astype(np.float32),
+                item_factors=(items.vectors[:, 1:] * root).astype(np.float32),
+                user_biases=(users.vectors[:, 0] * scale).astype(np.float32),
+                item_biases=(items.vectors[:, 0] * scale).astype(np.float32),
+                mean=mean,
+                n_epochs=epoch,
+            )
+            yield {
+                "loss": loss * scale**2,
+                "train_rmse": float(scale * math.sqrt(max(squared_errors, 0) / len(scaled.values))),
+            }
+
     def _new_table(self, start: np.random.Generator, rows: np.ndarray, n_rows: int) -> FactorTable:
         counts = np.bincount(rows, minlength=n_rows)
         factors = start.random((n_rows, self.settings["n_factors"]), dtype=np.float32)
@@ -249,91 +318,33 @@ class MF(VectorModel):
         errors = scores.astype(np.float64) - part.weights
         return math.sqrt(np.mean(np.square(errors)))
 
-    # What was learnt.
+    @property
+    def _rank(self) -> int:
+        return self.settings["n_factors"]
 
-    def _set(
-        self,
-        user_factors: np.ndarray,
-        item_factors: np.ndarray,
-        user_biases: np.ndarray,
-        item_biases: np.ndarray,
-        mean: float,
-        n_epochs: int,
-    ) -> None:
-        self._indexes.clear()
-        self.user_factors, self.item_factors = user_factors, item_factors
-        self.user_biases, self.item_biases = user_biases, item_biases
-        self.mean, self.n_epochs = mean, n_epochs
-
-    def _learnt(self) -> dict[str, Any]:
-        names = ("user_factors", "item_factors", "user_biases", "item_biases", "mean", "n_epochs")
-        return {name: getattr(self, name) for name in names}
-
-    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
-        # The query (q, 1, mu + b_u) meets the item (x, b_i, 1): the biases are coordinates.
-        biases = np.append(self.user_biases, np.float32(0))[user_rows]  # row -1 is the last: nothing known
-        ones = np.ones(len(user_rows))
-        return _columns(self.user_factors, user_rows, ones, self.mean + biases.astype(np.float64))
-
-    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
-        biases = np.append(self.item_biases, np.float32(0))[item_rows]
-        return _columns(self.item_factors, item_rows, biases, np.ones(len(item_rows)))
-
-    def _factors(self, side: str) -> np.ndarray:
-        return self.user_factors if side == "user" else self.item_factors
-
-    def _reasons(self, user_row: int, item_rows: np.ndarray) -> list[Reasons]:
-        """Of the factors' part what each rating adds if the user's factors are solved anew from all of them.
-
-        That is q . A^-1 q_j e_j with A = sum of q_j q_j' + penalty, e_j what the biases leave of the rating.
-        What the descent learnt beyond it is a part of its own.
-
-        Source: Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback
-        datasets", section 5.
-        """
-        mean, bias = self.mean, float(self.user_biases[user_row])
-        item_biases = self.item_biases.astype(np.float64)
-        begin, end = self.user_items.indptr[user_row], self.user_items.indptr[user_row + 1]
-        rated, ratings = self.user_items.indices[begin:end], self.user_items.data[begin:end]
-        of_rated, of_items = (self.item_factors[rows].astype(np.float64) for rows in (rated, item_rows))
+    def _pull(self, n_ratings: int, scale: float) -> float:
+        if self.settings["method"] == "als":
+            return self.settings["als_penalty"] * scale
         # A descent with a pull of penalty / sqrt(n) at each of n ratings, in units of their deviation.
-        scale = float(self.user_items.data.std(dtype=np.float64)) or 1.0
-        pull = self.settings["penalty"] * math.sqrt(len(rated)) * scale
-        A = of_rated.T @ of_rated + max(pull, 1e-6) * np.eye(of_rated.shape[1])
-        left = ratings - (mean + bias + item_biases[rated])
-        added = of_items @ np.linalg.solve(A, of_rated.T) * left
-        rest = of_items @ self.user_factors[user_row].astype(np.float64) - added.sum(axis=1)
-        n = len(item_rows)
-        baselines = np.column_stack([np.full(n, mean), np.full(n, bias), item_biases[item_rows]])
-        return [
-            Reasons("baseline", ["mean", "user bias", "item bias"], baselines),
-            Reasons("item", rated, added),
-            Reasons("part", ["learnt beyond"], rest[:, np.newaxis]),
-        ]
+        return self.settings["penalty"] * math.sqrt(n_ratings) * scale
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        learnt = self._learnt()
-        return (
-            {name: value for name, value in learnt.items() if isinstance(value, np.ndarray)},
-            {"mean": self.mean, "n_epochs": self.n_epochs},
-        )
+        tensors, meta = super()._state()
+        return tensors, meta | {"n_epochs": self.n_epochs}
 
     def _restore(self, artifact: Artifact) -> None:
-        n_users, n_items, n_factors = self.training.n_users, self.training.n_items, self.settings["n_factors"]
-        tensors = {
-            "user_factors": artifact.tensor("user_factors", np.float32, (n_users, n_factors)),
-            "item_factors": artifact.tensor("item_factors", np.float32, (n_items, n_factors)),
-            "user_biases": artifact.tensor("user_biases", np.float32, (n_users,)),
-            "item_biases": artifact.tensor("item_biases", np.float32, (n_items,)),
-        }
-        mean, n_epochs = artifact.meta.get("mean"), artifact.meta.get("n_epochs")
-        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-            raise ArtifactError("[load] expected finite factors and biases, got others; fit and save again")
-        if not isinstance(mean, (int, float)) or not math.isfinite(mean):
-            raise ArtifactError(f"[load] expected mean as a finite number, got {mean!r:.60}")
+        super()._restore(artifact)
+        n_epochs = artifact.meta.get("n_epochs")
         if type(n_epochs) is not int:
             raise ArtifactError(f"[load] expected n_epochs as an integer, got {n_epochs!r:.60}")
-        self._set(**tensors, mean=float(mean), n_epochs=n_epochs)
+        self.n_epochs = n_epochs
+
+    def _learnt(self) -> dict[str, Any]:
+        return super()._learnt() | {"n_epochs": self.n_epochs}
+
+    def _set(self, n_epochs: int, **learnt: Any) -> None:
+        super()._set(**learnt)
+        self.n_epochs = n_epochs
 
 
 @dataclass(frozen=True)
@@ -347,13 +358,14 @@ class _Ratings:
     def take(self, chosen: np.ndarray) -> _Ratings:
         return _Ratings(self.user_rows[chosen], self.item_rows[chosen], self.weights[chosen])
 
+    def matrix(self, n_users: int, n_items: int) -> SparseRows:
+        """Ratings by users; a pair that stands more than once has their mean."""
+        from scipy.sparse import coo_array
 
-def _columns(factors: np.ndarray, rows: np.ndarray, *more: np.ndarray) -> np.ndarray:
-    """Factors of rows, zero for row -1, and more columns beside them; each value rounded once to float32."""
-    n_factors = factors.shape[1]
-    vectors = np.empty((len(rows), n_factors + len(more)), dtype=np.float32)
-    vectors[:, :n_factors] = factors[rows]
-    vectors[rows < 0, :n_factors] = 0
-    for column, values in enumerate(more, start=n_factors):
-        vectors[:, column] = values
-    return vectors
+        places = (self.user_rows, self.item_rows)
+        sums = coo_array((self.weights.astype(np.float64), places), shape=(n_users, n_items)).tocsr()
+        counts = coo_array((np.ones(len(self.weights)), places), shape=(n_users, n_items)).tocsr()
+        for part in (sums, counts):
+            part.sum_duplicates()
+        sums.data /= counts.data
+        return as_sparse_rows(sums, "interactions", "fit")

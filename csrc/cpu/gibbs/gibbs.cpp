@@ -1,0 +1,230 @@
+#include "gpurec/gibbs.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "gpurec/planted.hpp"
+#include "row_draw.hpp"
+#include "threads.hpp"
+
+namespace gpurec::cpu {
+namespace {
+
+constexpr std::int64_t kRowsPerTask = 16;
+// The lanes belong to the contract, not to the machine.
+constexpr std::int64_t kLanes = 8, kFeatureLanes = 4;
+
+// Sums that stay with each row while features move it.
+struct RowSums {
+  std::vector<double> grams;  // (rows, packed_size)
+  std::vector<double> sums, first_sums;   // (width, rows): those now, and those before any feature moved
+  std::vector<double> moved;  // (width, rows): what features added to the rows' vectors
+};
+
+class HalfSweep {
+ public:
+  HalfSweep(const SparseRowsView& ratings, const MatrixView<const double>& others, const double* other_precisions,
+            const GibbsSide& side, const GibbsDraw& draw, double* errors, const Kernels& kernels, int n_threads)
+      : ratings_(ratings), side_(side), draw_(draw), kernels_(kernels), n_threads_(n_threads), width_(others.cols),
+        stride_((others.cols + kLanes - 1) / kLanes * kLanes), padded_(std::size_t(others.rows * stride_)),
+        biases_(std::size_t(others.rows)), roots_(std::size_t(others.rows)), errors_(errors) {
+    for (std::int64_t o = 0; o < others.rows; ++o) {
+      double* const row = padded_.data() + o * stride_;
+      const double root = std::sqrt(other_precisions[o]);
+      roots_[std::size_t(o)] = root;
+      biases_[std::size_t(o)] = others.row(o)[0];
+      row[0] = root;
+      for (std::int64_t f = 1; f < width_; ++f) row[f] = root * others.row(o)[f];
+    }
+  }
+
+  void run() {
+    if (side_.features.n_rows == 0) {
+      for_rows([&](Scratch& scratch, std::int64_t r) {
+        sum_row(scratch, r);
+        std::fill(scratch.moved.begin(), scratch.moved.end(), 0.0);
+        draw_row(scratch, r, scratch.packed.data(), scratch.sums.data(), scratch.sums.data());
+      });
+    } else {
+      with_features();
+    }
+  }
+
+ private:
+  // What a thread keeps for one row after another.
+  struct Scratch {
+    explicit Scratch(std::int64_t width, std::int64_t stride)
+        : gram(std::size_t(width * stride)), sums(std::size_t(stride)), packed(std::size_t(packed_size(width))),
+          moved(std::size_t(width)), change(std::size_t(width)), product(std::size_t(width)), now(std::size_t(width)),
+          before(std::size_t(width)), row(width) {}
+    std::vector<double> gram, sums, packed, moved, change, product, now, before, left;
+    RowDraw row;
+  };
+
+  template <class F>
+  void for_rows(F&& each) {
+    const std::int64_t n_tasks = (ratings_.n_rows + kRowsPerTask - 1) / kRowsPerTask;
+    parallel_for(n_threads_, n_tasks, [&](std::int64_t task) {
+      Scratch scratch(width_, stride_);
+      const std::int64_t end = std::min(ratings_.n_rows, (task + 1) * kRowsPerTask);
+      for (std::int64_t r = task * kRowsPerTask; r < end; ++r) each(scratch, r);
+    });
+  }
+
+  // The row's sums, and its squared errors before the draw. An error and a vector times the root of the other's precision
+  // make sums by that precision.
+  void sum_row(Scratch& scratch, std::int64_t r) {
+    const std::int64_t first = ratings_.indptr[r], n = ratings_.length(r);
+    const std::int32_t* const others = ratings_.columns + first;
+    const double* const v = side_.vectors.row(r);
+    scratch.left.resize(std::size_t(n));
+    double errors = 0;
+    for (std::int64_t t = 0; t < n; ++t) {
+      const std::size_t o = std::size_t(others[t]);
+      const double left = roots_[o] * (double(ratings_.values[first + t]) - biases_[o]) -
+                          dot(v, padded_.data() + others[t] * stride_);
+      scratch.left[std::size_t(t)] = left;
+      errors += left * left;
+    }
+    errors_[r] = errors;
+    kernels_.chosen_gram(others, scratch.left.data(), n, padded_.data(), stride_, width_, scratch.gram.data(),
+                         scratch.sums.data());
+    const double precision = side_.precisions[r];
+    double* out = scratch.packed.data();
+    for (std::int64_t f = 0; f < width_; ++f) {
+      for (std::int64_t g = 0; g <= f; ++g) *out++ = precision * scratch.gram[std::size_t(f * stride_ + g)];
+      scratch.sums[std::size_t(f)] *= precision;
+    }
+  }
+
+  // Lane l adds the products of components l, l + 8, ... from +0.0; then halves are added (4, 2, 1).
+  double dot(const double* v, const double* other) const {
+    double lane[kLanes] = {};
+    std::int64_t f = 0;
+    for (; f + kLanes <= width_; f += kLanes) {
+      for (std::int64_t l = 0; l < kLanes; ++l) lane[l] += v[f + l] * other[f + l];
+    }
+    for (std::int64_t l = 0; f < width_; ++f, ++l) lane[l] += v[f] * other[f];
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+  }
+
+  // `moved` of the scratch is what features added; b the sums now, first_b those that belong to the errors.
+  void draw_row(Scratch& scratch, std::int64_t r, const double* a, const double* b, const double* first_b) {
+    double* const own = side_.own.row(r);
+    double* const vector = side_.vectors.row(r);
+    std::copy_n(own, width_, scratch.before.data());
+    const Counter counter{0, std::uint32_t(r), 2 * draw_.number, draw_.sweep};
+    scratch.row.draw(a, b, side_.prior_means.row(0), side_.prior_precisions.row(0), draw_.random, draw_.seed, counter,
+                     own);
+    for (std::int64_t f = 0; f < width_; ++f) {
+      const double from_features = vector[f] - scratch.before[std::size_t(f)] + scratch.moved[std::size_t(f)];
+      side_.means.row(r)[f] = from_features + scratch.row.mean()[f];
+      scratch.change[std::size_t(f)] = scratch.moved[std::size_t(f)] + (own[f] - scratch.before[std::size_t(f)]);
+      vector[f] = from_features + own[f];
+    }
+    // |e - D c|^2 = |e|^2 - c . (2 D'e - D'D c), D being the others' vectors; both sums are by the row's precision.
+    packed_times(a, scratch.change.data(), width_, scratch.product.data());
+    double fall = 0;
+    for (std::int64_t f = 0; f < width_; ++f) {
+      fall += scratch.change[std::size_t(f)] * (2 * first_b[f] - scratch.product[std::size_t(f)]);
+    }
+    errors_[r] -= fall / side_.precisions[r];
+  }
+
+  void with_features() {
+    const std::int64_t n = ratings_.n_rows, packed = packed_size(width_);
+    RowSums kept;
+    kept.grams.resize(std::size_t(n * packed));
+    kept.sums.resize(std::size_t(n * width_));
+    kept.moved.assign(std::size_t(n * width_), 0.0);
+    for_rows([&](Scratch& scratch, std::int64_t r) {
+      sum_row(scratch, r);
+      std::copy_n(scratch.packed.data(), packed, kept.grams.data() + r * packed);
+      for (std::int64_t f = 0; f < width_; ++f) kept.sums[std::size_t(f * n + r)] = scratch.sums[std::size_t(f)];
+    });
+    kept.first_sums = kept.sums;
+    std::vector<double> normals_of_features(std::size_t(side_.features.n_rows * width_));
+    for (std::int64_t j = 0; draw_.random && j < side_.features.n_rows; ++j) {
+      const Counter counter{0, std::uint32_t(j), 2 * draw_.number + 1, draw_.sweep};
+      normals(draw_.seed, counter, width_, normals_of_features.data() + j * width_);
+    }
+    for (std::int64_t f = 0; f < width_; ++f) draw_component(kept, normals_of_features, f);
+    for_rows([&](Scratch& scratch, std::int64_t r) {
+      for (std::int64_t f = 0; f < width_; ++f) {
+        scratch.moved[std::size_t(f)] = kept.moved[std::size_t(f * n + r)];
+        scratch.sums[std::size_t(f)] = kept.sums[std::size_t(f * n + r)];
+        scratch.now[std::size_t(f)] = kept.first_sums[std::size_t(f * n + r)];
+      }
+      draw_row(scratch, r, kept.grams.data() + r * packed, scratch.sums.data(), scratch.now.data());
+    });
+  }
+
+  // Component f of every feature's vector, one after another: each moves what the next one sees.
+  void draw_component(RowSums& kept, const std::vector<double>& normals_of_features, std::int64_t f) {
+    const std::int64_t n = ratings_.n_rows, packed = packed_size(width_);
+    std::vector<double> squares(std::size_t(n), 0.0);
+    for (std::int64_t r = 0; r < n; ++r) squares[std::size_t(r)] = packed_at(kept.grams.data() + r * packed, f, f);
+    double* const sums = kept.sums.data() + f * n;
+    double* const moved = kept.moved.data() + f * n;
+    for (std::int64_t j = 0; j < side_.features.n_rows; ++j) {
+      const std::int64_t first = side_.features.indptr[j], entries = side_.features.length(j);
+      const std::int32_t* const rows = side_.features.columns + first;
+      const float* const values = side_.features.values + first;
+      double square[kFeatureLanes] = {}, product[kFeatureLanes] = {};
+      std::int64_t t = 0;
+      const auto add = [&](std::int64_t at, std::int64_t l) {
+        const double x = values[at];
+        square[l] += (x * x) * squares[std::size_t(rows[at])];
+        product[l] += x * sums[rows[at]];
+      };
+      for (; t + kFeatureLanes <= entries; t += kFeatureLanes) {
+        for (std::int64_t l = 0; l < kFeatureLanes; ++l) add(t + l, l);
+      }
+      for (std::int64_t l = 0; t < entries; ++t, ++l) add(t, l);
+      const double a = (square[0] + square[2]) + (square[1] + square[3]);
+      const double b = (product[0] + product[2]) + (product[1] + product[3]);
+      double& weight = side_.weights.row(j)[f];
+      const double prior = side_.prior_precisions.row(side_.groups[j])[f];
+      const double prior_mean = side_.prior_means.row(side_.groups[j])[f];
+      const double precision = a + prior;
+      const double mean = ((b + a * weight) + prior * prior_mean) / precision;
+      const double drawn = mean + normals_of_features[std::size_t(j * width_ + f)] / std::sqrt(precision);
+      const double change = drawn - weight;
+      weight = drawn;
+      if (GPUREC_PLANTED(gibbs_feature_not_moved)) continue;
+      for (t = 0; t < entries; ++t) {
+        const double step = double(values[t]) * change;
+        sums[rows[t]] -= step * squares[std::size_t(rows[t])];
+        moved[rows[t]] += step;
+      }
+    }
+    for (std::int64_t r = 0; r < n; ++r) {
+      const double* const a = kept.grams.data() + r * packed;
+      const double step = moved[r];
+      for (std::int64_t g = 0; g < width_; ++g) {
+        if (g != f) kept.sums[std::size_t(g * n + r)] -= packed_at(a, f, g) * step;
+      }
+    }
+  }
+
+  const SparseRowsView& ratings_;
+  const GibbsSide& side_;
+  const GibbsDraw& draw_;
+  const Kernels& kernels_;
+  const int n_threads_;
+  const std::int64_t width_, stride_;
+  // The others' vectors with 1 for the bias, times the roots of their precisions; their biases; the roots.
+  std::vector<double> padded_, biases_, roots_;
+  double* const errors_;  // squared, of each row
+};
+
+}  // namespace
+
+void gibbs_half_sweep(const SparseRowsView& ratings, const MatrixView<const double>& others,
+                      const double* other_precisions, const GibbsSide& side, const GibbsDraw& draw, double* errors,
+                      const Kernels& kernels, int n_threads) {
+  HalfSweep(ratings, others, other_precisions, side, draw, errors, kernels, n_threads).run();
+}
+
+}  // namespace gpurec::cpu

@@ -1,0 +1,136 @@
+"""Models that predict a rating as mu + b_u + b_i + p_u . q_i, however they learn these."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from ....artifacts import Artifact
+from ....errors import ArtifactError
+from ...recommender import Reasons, VectorModel, whole_setting
+
+__all__ = ["BiasedFactors", "seed_setting"]
+
+_TABLES = ("user_factors", "item_factors", "user_biases", "item_biases")
+
+
+def seed_setting(model: str, random_state: Any) -> int:
+    """A seed of at least 0; None draws one."""
+    if random_state is None:
+        # 63 bits stay exact in every JSON reader that knows 64-bit integers.
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+    return whole_setting(model, "random_state", random_state, 0)
+
+
+class BiasedFactors(VectorModel):
+    """A model of factors, biases and a mean; it says how they are learnt (`_learn`, which calls `_set`).
+
+    Attributes
+    ----------
+    user_factors, item_factors : float32 arrays, shape (n_users, rank) and (n_items, rank)
+    user_biases, item_biases : float32 arrays, shape (n_users,) and (n_items,)
+    mean : float
+        mu, the mean training rating.
+    """
+
+    predicts_ratings = True
+
+    @property
+    @abstractmethod
+    def _rank(self) -> int:
+        """Columns of the tables of factors."""
+
+    @abstractmethod
+    def _pull(self, n_ratings: int, scale: float) -> float:
+        """How strongly a user's factors are pulled to 0, beside squared errors of ratings.
+
+        `scale` is the standard deviation of all ratings.
+        """
+
+    def _set(
+        self,
+        user_factors: np.ndarray,
+        item_factors: np.ndarray,
+        user_biases: np.ndarray,
+        item_biases: np.ndarray,
+        mean: float,
+    ) -> None:
+        self._indexes.clear()
+        self.user_factors, self.item_factors = user_factors, item_factors
+        self.user_biases, self.item_biases = user_biases, item_biases
+        self.mean = mean
+
+    def _learnt(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*_TABLES, "mean")}
+
+    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
+        # The query (q, 1, mu + b_u) meets the item (x, b_i, 1): the biases are coordinates.
+        biases = np.append(self.user_biases, np.float32(0))[user_rows]  # row -1 is the last: nothing known
+        ones = np.ones(len(user_rows))
+        return _columns(self.user_factors, user_rows, ones, self.mean + biases.astype(np.float64))
+
+    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
+        biases = np.append(self.item_biases, np.float32(0))[item_rows]
+        return _columns(self.item_factors, item_rows, biases, np.ones(len(item_rows)))
+
+    def _factors(self, side: str) -> np.ndarray:
+        return self.user_factors if side == "user" else self.item_factors
+
+    def _reasons(self, user_row: int, item_rows: np.ndarray) -> list[Reasons]:
+        """Of the factors' part what each rating adds if the user's factors are solved anew from all of them.
+
+        That is q . A^-1 q_j e_j with A = sum of q_j q_j' + a pull to 0, e_j what the biases leave of the
+        rating. What was learnt beyond it is a part of its own.
+
+        Source: Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback
+        datasets", section 5.
+        """
+        mean, bias = self.mean, float(self.user_biases[user_row])
+        item_biases = self.item_biases.astype(np.float64)
+        begin, end = self.user_items.indptr[user_row], self.user_items.indptr[user_row + 1]
+        rated, ratings = self.user_items.indices[begin:end], self.user_items.data[begin:end]
+        of_rated, of_items = (self.item_factors[rows].astype(np.float64) for rows in (rated, item_rows))
+        scale = float(self.user_items.data.std(dtype=np.float64)) or 1.0
+        A = of_rated.T @ of_rated + max(self._pull(len(rated), scale), 1e-6) * np.eye(of_rated.shape[1])
+        left = ratings - (mean + bias + item_biases[rated])
+        added = of_items @ np.linalg.solve(A, of_rated.T) * left
+        rest = of_items @ self.user_factors[user_row].astype(np.float64) - added.sum(axis=1)
+        n = len(item_rows)
+        baselines = np.column_stack([np.full(n, mean), np.full(n, bias), item_biases[item_rows]])
+        return [
+            Reasons("baseline", ["mean", "user bias", "item bias"], baselines),
+            Reasons("item", rated, added),
+            Reasons("part", ["learnt beyond"], rest[:, np.newaxis]),
+        ]
+
+    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return {name: getattr(self, name) for name in _TABLES}, {"mean": self.mean}
+
+    def _restore(self, artifact: Artifact) -> None:
+        n_users, n_items = self.training.n_users, self.training.n_items
+        tensors = {
+            "user_factors": artifact.tensor("user_factors", np.float32, (n_users, self._rank)),
+            "item_factors": artifact.tensor("item_factors", np.float32, (n_items, self._rank)),
+            "user_biases": artifact.tensor("user_biases", np.float32, (n_users,)),
+            "item_biases": artifact.tensor("item_biases", np.float32, (n_items,)),
+        }
+        mean = artifact.meta.get("mean")
+        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+            raise ArtifactError("[load] expected finite factors and biases, got others; fit and save again")
+        if not isinstance(mean, (int, float)) or not math.isfinite(mean):
+            raise ArtifactError(f"[load] expected mean as a finite number, got {mean!r:.60}")
+        BiasedFactors._set(self, **tensors, mean=float(mean))
+
+
+def _columns(factors: np.ndarray, rows: np.ndarray, *more: np.ndarray) -> np.ndarray:
+    """Factors of rows, zero for row -1, and more columns beside them; each value rounded once to float32."""
+    n_factors = factors.shape[1]
+    vectors = np.empty((len(rows), n_factors + len(more)), dtype=np.float32)
+    vectors[:, :n_factors] = factors[rows]
+    vectors[rows < 0, :n_factors] = 0
+    for column, values in enumerate(more, start=n_factors):
+        vectors[:, column] = values
+    return vectors
