@@ -146,8 +146,8 @@ class CpuBackend:
     def als_shared(self, factors: np.ndarray, unobserved_weight: float) -> Any:
         return native.AlsShared(factors, unobserved_weight, self.isa, self.n_threads)
 
-    def als(self, *arguments: Any) -> float:
-        return native_als(*arguments, self.n_threads)
+    def als(self, shared: Any, weights: SparseRows, *how: Any) -> float:
+        return native_als(shared, weights, *how, n_threads=self.n_threads)
 
     def bpr_epochs(self, positives: SparseRows, *arrays: Any, job: RankingJob) -> Any:
         return native_bpr_epochs(positives, *arrays, job=job, isa=self.isa, n_threads=self.n_threads)

@@ -64,7 +64,9 @@ class GibbsSide:
             groups = np.ones(n_features, np.int32)
         n_groups = 1 + int(groups.max(initial=0))
         return cls(
-            *(np.zeros((n_rows, width)) for _ in range(3)),
+            np.zeros((n_rows, width)),
+            np.zeros((n_rows, width)),
+            np.zeros((n_rows, width)),
             np.ones(n_rows),
             features,
             np.zeros((n_features, width)),

@@ -35,7 +35,7 @@ def als(
     """As `Backend.als`, for backends whose devices have no kernel for it."""
     if native is None:
         return reference_als.als(shared, weights, pulls, l2, start, rates, many, out)
-    return native_als(shared, weights, pulls, l2, start, rates, many, out, config.n_threads())
+    return native_als(shared, weights, pulls, l2, start, rates, many, out, n_threads=config.n_threads())
 
 
 def native_als(
@@ -47,6 +47,7 @@ def native_als(
     rates: AlsRates,
     many: bool,
     out: np.ndarray,
+    *,
     n_threads: int,
 ) -> float:
     """As `Backend.als`, on a number of threads."""

@@ -24,7 +24,7 @@ _BLOCKS, _DRAWS = 1, 2  # what random numbers are for
 _LANES = 16
 _BLOCKS_OF_FIXED_ITEMS = 64
 _LOG2_E = np.float32(1.4426950408889634)
-_EXP2 = np.float32(
+_EXP2 = np.array(
     [
         1.0,
         0.6931470036506653,
@@ -32,7 +32,8 @@ _EXP2 = np.float32(
         0.05550733953714371,
         0.009671513922512531,
         0.0013264714507386088,
-    ]
+    ],
+    np.float32,
 )
 
 

@@ -44,11 +44,13 @@ class Draws:
     @classmethod
     def room_for(cls, n_users: int, n_items: int, n_kept: int, n_factors: int, n_samples: int) -> Draws:
         """Room for so many sweeps."""
-        sides = (n_users, n_items)
         return cls(
-            *(np.zeros((n, n_kept, n_factors), np.float32) for n in sides),
-            *(np.zeros(n) for n in sides),
-            *(np.zeros((n, n_samples, n_factors + 1), np.float32) for n in sides),
+            np.zeros((n_users, n_kept, n_factors), np.float32),
+            np.zeros((n_items, n_kept, n_factors), np.float32),
+            np.zeros(n_users),
+            np.zeros(n_items),
+            np.zeros((n_users, n_samples, n_factors + 1), np.float32),
+            np.zeros((n_items, n_samples, n_factors + 1), np.float32),
         )
 
     def keep(self, chain: GibbsChain) -> None:

@@ -342,8 +342,8 @@ class MF(BiasedFactors):
     def _learnt(self) -> dict[str, Any]:
         return super()._learnt() | {"n_epochs": self.n_epochs}
 
-    def _set(self, n_epochs: int, **learnt: Any) -> None:
-        super()._set(**learnt)
+    def _set(self, *tables: Any, n_epochs: int = 0, **learnt: Any) -> None:
+        super()._set(*tables, **learnt)
         self.n_epochs = n_epochs
 
 

@@ -50,7 +50,7 @@ def restored_chain(artifact: Artifact, chain: GibbsChain, draws: Draws, n_sweeps
     for name in _SUMS:
         table = getattr(draws, name)
         table[:] = _finite(artifact, f"draws.{name}", table)
-    numbers = [artifact.meta.get(name) for name in ("chain.noise_precision", "draws.noise")]
+    numbers: list[Any] = [artifact.meta.get(name) for name in ("chain.noise_precision", "draws.noise")]
     if not all(type(number) is float and math.isfinite(number) and number >= 0 for number in numbers):
         raise ArtifactError(f"[load] expected numbers of a chain, got {numbers!r:.60}; fit again")
     if numbers[0] == 0:
