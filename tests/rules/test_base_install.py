@@ -71,6 +71,23 @@ def test_models_fit_and_recommend(tmp_path: Path) -> None:
     assert output == "['a']\n['a']\n['a']\n"
 
 
+def test_code_of_implicit_runs(tmp_path: Path) -> None:
+    output = run(
+        """
+        from scipy.sparse import csr_matrix
+        from gpurec.compat import implicit
+        from gpurec.compat.rectools import Ranker
+        plays = csr_matrix([[1, 1, 0], [1, 1, 1]])
+        model = implicit.als.AlternatingLeastSquares(factors=2, random_state=0)
+        model.fit(plays)
+        print(model.recommend(0, plays[0])[0].tolist())
+        print(Ranker("dot", model.user_factors, model.item_factors).rank([0], k=1)[0].tolist())
+        """,
+        tmp_path,
+    )
+    assert output == "[2]\n[0]\n"
+
+
 FEATURES = {
     "a parquet file": ("gpurec.Interactions.from_file('ratings.parquet')", "data"),
     "a table": ("recommended.to_polars()", "data"),
@@ -79,6 +96,7 @@ FEATURES = {
         "gpurec.ContentBased().fit(part, item_features=t)",
         "features",
     ),
+    "a model of RecTools": ("from gpurec.compat.rectools import GpurecModel", "rectools"),
     "the demonstration data": ("import gpurec.data; gpurec.data.load_movielens()", "demo"),
 }
 

@@ -1,0 +1,5 @@
+"""implicit's `ann.annoy`."""
+
+from .exact import AnnoyModel
+
+__all__ = ["AnnoyModel"]

@@ -1,0 +1,5 @@
+"""implicit's `ann.faiss`."""
+
+from .exact import FaissModel
+
+__all__ = ["FaissModel"]

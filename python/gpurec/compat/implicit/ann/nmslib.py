@@ -1,0 +1,5 @@
+"""implicit's `ann.nmslib`."""
+
+from .exact import NMSLibModel
+
+__all__ = ["NMSLibModel"]

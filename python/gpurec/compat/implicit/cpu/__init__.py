@@ -1,0 +1,1 @@
+"""implicit's classes of factors, which its factory functions give; answers come from gpurec's backends."""

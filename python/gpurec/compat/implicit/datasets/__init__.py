@@ -1,0 +1,1 @@
+"""implicit's data sets, from files that are there: nothing is downloaded."""
