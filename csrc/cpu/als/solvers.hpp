@@ -7,8 +7,8 @@
 namespace gpurec::cpu {
 namespace {
 
-// Of a narrow row: largest mean diagonal entry of its equations for which float32 is trusted.
-constexpr float kMostTrace = 100.0f;
+// Of a narrow row: what its d x d equations may leave of their right side, for each of d.
+constexpr float kLeft = 3e-6f;
 
 // Entries first..end-1, one after another, each component times `shrink` and each row times its factor, if there is one.
 void gather(const AlsRow& row, Index first, Index end, const float* shrink, const float* factors, float* out) {
@@ -145,22 +145,32 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
     for (Index j = e / kWide * kWide; j < stride; j += kWide) store(matrix + e * stride + j, all(0.0f));
   }
   add_products(across, across, size, d, size, matrix, stride);
-  float trace = 0.0f;
-  for (Index e = 0; e < n; ++e) {
-    trace += matrix[e * stride + e];
-    matrix[e * stride + size] = right[e];
-  }
-  if (!(trace < kMostTrace * float(n)) || !solve_cholesky(matrix, stride, n, size, b)) return false;
+  for (Index e = 0; e < n; ++e) matrix[e * stride + size] = right[e];
+  if (!solve_cholesky(matrix, stride, n, size, b)) return false;
   fill(y, d, 0.0f);
   add_weighted(rows, d, n, b, y);
-  scores_of(rows, d, n, y, of.scratch.said);
+  float* const said = of.scratch.said;
+  scores_of(rows, d, n, y, said);
   double sum = double(product(y, y, d));
   for (Index e = 0; e < n; ++e) {
-    const double s = double(of.scratch.said[e]);
+    const double s = double(said[e]);
     sum += (s - 2.0 * double(right[e])) * s;
+    said[e] = right[e] - said[e];
   }
   *loss = sum;
-  return true;
+  // A small error of b along a direction that y cannot have is a large one of y; then d x d equations do better.
+  float *const left = right + apart, *const whole = left + apart;
+  fill(left, d, 0.0f);
+  fill(whole, d, 0.0f);
+  add_weighted(rows, d, n, said, left);
+  add_weighted(rows, d, n, right, whole);
+  for (Index i = 0; i < d; i += kWide) {
+    const Floats by = load(of.shrink + i);
+    store(left + i, (load(left + i) - load(y + i)) / by);
+    store(whole + i, load(whole + i) / by);
+  }
+  const float most = kLeft * float(d);
+  return product(left, left, d) <= most * most * product(whole, whole, d);
 }
 
 void solve_by_gradients(Equations& of, std::int64_t steps, float* y) {

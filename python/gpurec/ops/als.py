@@ -32,7 +32,7 @@ class AlsRows:
 
     Examples
     --------
-    >>> als([[1.0]], [[1.0]], l2=1.0, unobserved_weight=0).factors.tolist()
+    >>> als([[1.0]], [[1.0]], l2=1.0, unobserved_weight=0).factors.round(3).tolist()
     [[0.5]]
     """
 
