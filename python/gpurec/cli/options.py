@@ -32,8 +32,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="mf|bayesian-mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|slim|gf-cf|bspm|content|"
-        "hybrid|social",
+        metavar="als|bpr|mf|bayesian-mf|popularity|item-knn|user-knn|p3alpha|rp3beta|ease|slim|gf-cf|bspm|"
+        "content|hybrid|social",
         help="Kind of model.",
         show_default=False,
     ),

@@ -88,7 +88,7 @@ class RP3beta(_Walks):
 
     name: ClassVar[str] = "rp3beta"
 
-    def __init__(self, *, n_neighbours: int = 100, alpha: float = 1.0, beta: float = 0.6) -> None:
+    def __init__(self, *, n_neighbours: int = 130, alpha: float = 0.57, beta: float = 0.3) -> None:
         super().__init__(n_neighbours=n_neighbours, alpha=alpha, beta=beta)
 
 
