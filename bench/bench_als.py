@@ -1,7 +1,8 @@
 """Sweeps and newcomers of alternating least squares beside implicit: gowalla, 64 and 128 factors.
 
-python bench/bench_als.py            sweeps, newcomers, growth; writes results
-python bench/bench_als.py --quick    few rounds, ours alone; writes nothing
+python bench/bench_als.py --factors 64 128    sweeps and newcomers; writes results, one file for all runs
+python bench/bench_als.py --growth            time against factors, interactions and threads; likewise
+python bench/bench_als.py --quick             few rounds, ours alone; writes nothing
 
 Each contender lives in a process of its own and makes small what implicit does: confidence 10, weight 1 for
 what is not there, penalty 0.01. A figure is the median sweep of a fit of three; losses are after five, from
@@ -204,7 +205,7 @@ def measure(x: sp.csr_matrix, d: int, names: list[str], n_rounds: int, n_threads
         sweeps = take_turns(
             {name: (lambda worker=worker: worker.ask("sweep")) for name, worker in workers.items()}, n_rounds
         )
-        chosen = [name for name in names if name != "implicit cg, BLAS threads"]
+        chosen = [name for name in names if name not in ("implicit cg, BLAS threads", "implicit cholesky")]
         new = {name: workers[name].ask(f"fold_in {N_NEW}") for name in chosen}
         one = [workers["gpurec cholesky, 1 thread"].ask("fold_in 1") for _ in range(20)]
         for worker in workers.values():
@@ -292,7 +293,8 @@ def markdown(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds, ours alone, nothing written")
-    parser.add_argument("--factors", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--factors", type=int, nargs="*", default=[])
+    parser.add_argument("--growth", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
@@ -303,11 +305,16 @@ def main() -> None:
     n_threads, x = len(os.sched_getaffinity(0)), gowalla()
     names = [name for name in NAMES if not arguments.quick or name.startswith("gpurec")]
     n_rounds = 1 if arguments.quick else arguments.rounds
-    result: dict[str, Any] = {"machine": machine(n_threads), "rounds": n_rounds, "cases": {}}
-    for d in arguments.factors:
+    written = arguments.out / "als.json"
+    result: dict[str, Any] = {"cases": {}}
+    if written.exists() and not arguments.quick:
+        result = json.loads(written.read_text())
+    result |= {"machine": machine(n_threads), "rounds": n_rounds}
+    for d in arguments.factors or ([64] if arguments.quick else []):
         result["cases"][str(d)] = measure(x, d, names, n_rounds, n_threads)
-    if not arguments.quick:
+    if arguments.growth:
         result["growth"] = growth(x, n_threads)
+    if not arguments.quick:
         (arguments.out / "als.json").write_text(json.dumps(result, indent=1) + "\n")
         (arguments.out / "als.md").write_text(markdown(result))
     print(markdown(result))
