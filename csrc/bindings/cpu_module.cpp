@@ -13,6 +13,7 @@ namespace py = pybind11;
 
 namespace gpurec::bindings {
 
+void register_als(py::module_& m);  // als_bindings.cpp
 void register_elastic_net(py::module_& m);  // elastic_net_bindings.cpp
 void register_gram(py::module_& m);    // gram_bindings.cpp
 void register_score(py::module_& m);   // score_bindings.cpp
@@ -41,6 +42,7 @@ PYBIND11_MODULE(_cpu, m) {
   register_table(m);
   register_search(m);
   register_score(m);
+  register_als(m);
   register_elastic_net(m);
   register_gram(m);
   register_sgd(m);

@@ -25,6 +25,7 @@ SMALL = {
         "base": ["gf-cf", {"n_vectors": 6}],
     },
     "slim": {"n_candidates": 9},
+    "als": {"n_factors": 7, "n_sweeps": 4},
 }
 OF_PAIRS = [name for name in MODELS if name not in ("mf", "popularity")]
 N_USERS, N_ITEMS = 45, 30

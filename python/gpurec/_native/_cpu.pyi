@@ -124,6 +124,27 @@ def first_invalid_row(rows: Floats, n_threads: int) -> int: ...
 def prepare_rows(rows: Floats, metric: str, n_threads: int) -> Floats: ...
 def score(a: Floats, b: Floats, metric: str, out: Floats, isa: str, n_threads: int) -> None: ...
 def score_in_order(a: Floats, b: Floats, out: Floats, isa: str, n_threads: int) -> None: ...
+
+class AlsShared:
+    def __init__(self, factors: Floats, unobserved_weight: float, isa: str, n_threads: int) -> None: ...
+    @property
+    def gram(self) -> npt.NDArray[np.float64]: ...
+    def solve(
+        self,
+        indptr: Rows,
+        columns: npt.NDArray[np.int32],
+        weights: Floats,
+        pulls: Floats,
+        l2: npt.NDArray[np.float64],
+        start: Floats | None,
+        solver: str,
+        steps: int,
+        block_size: int,
+        many: bool,
+        out: Floats,
+        n_threads: int,
+    ) -> float: ...
+
 def elastic_net(
     indptr: Rows,
     rows: npt.NDArray[np.int32],

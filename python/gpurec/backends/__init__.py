@@ -24,6 +24,7 @@ from .base import (
     SparseRows,
 )
 from .environment import strict_floats
+from .factor_ops import AlsRates
 from .finite import first_invalid_row
 from .gram_score import GramScore
 from .report import SearchReport
@@ -34,6 +35,7 @@ __all__ = [
     "NO_DEVICE_FILTERS",
     "NO_FILTERS",
     "PRUNING",
+    "AlsRates",
     "Backend",
     "DeviceBackend",
     "DeviceFilters",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
-from .._native import cpu as native_module
 from ..device_arrays import DeviceArray
+from .factor_ops import FactorOps
 from .gram_score import GramScore
 from .report import SearchReport
+from .sparse_rows import SparseRows
 
 __all__ = [
     "METRICS",
@@ -98,59 +98,6 @@ NO_FILTERS = Filters()
 
 
 @dataclass(frozen=True)
-class SparseRows:
-    """A sparse matrix by rows, checked once.
-
-    Attributes
-    ----------
-    indptr : int64 array, shape (n_rows + 1,)
-    columns : int32 array, shape (n_entries,)
-        In 0..n_columns-1, ascending and distinct within a row.
-    values : float32 array, shape (n_entries,)
-        Finite.
-    n_columns : int
-    """
-
-    indptr: np.ndarray
-    columns: np.ndarray
-    values: np.ndarray
-    n_columns: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.n_rows, self.n_columns
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the matrix."""
-        return len(self.indptr) - 1
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Entries of each row, int64."""
-        return np.diff(self.indptr)
-
-    @property
-    def owners(self) -> np.ndarray:
-        """The row of each entry, int64."""
-        return np.repeat(np.arange(self.n_rows), self.lengths)
-
-    @cached_property
-    def native(self) -> Any:
-        """The matrix as the native module multiplies it, which looks through its columns once."""
-        return native_module.SparseMatrix(self.indptr, self.columns, self.values, self.n_columns)
-
-    def of(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Columns and values of a row."""
-        part = slice(self.indptr[row], self.indptr[row + 1])
-        return self.columns[part], self.values[part]
-
-    def with_values(self, values: np.ndarray) -> SparseRows:
-        """Other values in the same places."""
-        return SparseRows(self.indptr, self.columns, values, self.n_columns)
-
-
-@dataclass(frozen=True)
 class DeviceFilters:
     """Filters that lie on a device, as callers made them.
 
@@ -213,7 +160,7 @@ class Index(Protocol):
         ...
 
 
-class Backend(Protocol):
+class Backend(FactorOps, Protocol):
     """One place to compute. Matrices are float32, C order, finite; `k >= 1`; rows are int64."""
 
     name: str
@@ -339,26 +286,6 @@ class Backend(Protocol):
         `columns` are the matrix by columns; the values of `candidates` mean nothing. Rates are l1, l2,
         tolerance and most_sweeps.
         """
-        ...
-
-    def sgd_epoch(
-        self,
-        user_rows: np.ndarray,
-        item_rows: np.ndarray,
-        ratings: np.ndarray,
-        user_factors: np.ndarray,
-        item_factors: np.ndarray,
-        user_biases: np.ndarray,
-        item_biases: np.ndarray,
-        user_shrink: np.ndarray,
-        item_shrink: np.ndarray,
-        *,
-        factor_rate: float,
-        factor_penalty: float,
-        bias_rate: float,
-        bias_penalty: float,
-    ) -> float:
-        """Descend over ratings in turn, changing factors and biases in place; the sum of squared errors."""
         ...
 
 

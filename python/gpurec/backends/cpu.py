@@ -14,6 +14,7 @@ from .base import NO_FILTERS, Filters, Pruning, RowSets, SparseRows
 from .cpu_index import WORTH_THREADS, CpuIndex
 from .finite import require_finite
 from .gram_score import GramScore
+from .host_als import native_als
 from .host_elastic_net import native_elastic_net
 from .host_gram import native_gram_top_k
 from .pruning import leading_tensors, native_names, pruning_choices
@@ -137,6 +138,12 @@ class CpuBackend:
         self, columns: SparseRows, targets: np.ndarray, candidates: SparseRows, **rates: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         return native_elastic_net(columns, targets, candidates, self.n_threads, **rates)
+
+    def als_shared(self, factors: np.ndarray, unobserved_weight: float) -> Any:
+        return native.AlsShared(factors, unobserved_weight, self.isa, self.n_threads)
+
+    def als(self, *arguments: Any) -> float:
+        return native_als(*arguments, self.n_threads)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         return native.sgd_epoch(*arrays, **rates)

@@ -10,6 +10,7 @@ from .._native import cpu as native
 from ..config import n_threads
 from .base import SparseRows
 from .environment import strict_floats
+from .host_als import als, als_shared
 from .host_elastic_net import elastic_net
 from .host_gram import gram_top_k
 from .reference_sgd import sgd_epoch
@@ -21,6 +22,8 @@ __all__ = ["OnHost"]
 class OnHost:
     """Part of a backend: what has no kernel for its device."""
 
+    als = staticmethod(als)
+    als_shared = staticmethod(als_shared)
     elastic_net = staticmethod(strict_floats()(elastic_net))
     gram_top_k = staticmethod(gram_top_k)
 

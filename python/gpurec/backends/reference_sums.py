@@ -6,6 +6,7 @@ import numpy as np
 
 from .base import SparseRows
 from .environment import strict_floats
+from .reference_als import als, als_shared
 from .reference_elastic_net import elastic_net
 from .reference_sgd import sgd_epoch
 
@@ -37,6 +38,8 @@ def score_in_order(queries: np.ndarray, items: np.ndarray, out: np.ndarray) -> N
 class InFixedOrder:
     """Part of a backend: the ops of which every operation stands in the contract, in NumPy."""
 
+    als = staticmethod(als)
+    als_shared = staticmethod(als_shared)
     elastic_net = staticmethod(strict_floats()(elastic_net))
     sgd_epoch = staticmethod(sgd_epoch)
     spmm = staticmethod(strict_floats()(spmm))

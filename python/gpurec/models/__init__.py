@@ -12,7 +12,7 @@ from .cold_start import (
     Social,
 )
 from .content import ContentBased
-from .factorisation import MF
+from .factorisation import MF, ImplicitALS
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
 from .item_weights import EASE, SLIM, P3alpha, RP3beta
@@ -35,6 +35,7 @@ __all__ = [
     "Explanation",
     "FriendsVotes",
     "Hybrid",
+    "ImplicitALS",
     "ItemKNN",
     "Links",
     "P3alpha",

@@ -8,7 +8,7 @@ from ..artifacts import read_artifact
 from ..errors import ArtifactError
 from .cold_start import Social
 from .content import ContentBased
-from .factorisation import MF
+from .factorisation import MF, ImplicitALS
 from .graph_filters import BSPM, GFCF
 from .hybrid import Hybrid
 from .item_weights import EASE, SLIM, P3alpha, RP3beta
@@ -24,6 +24,7 @@ MODELS: dict[str, type[Recommender]] = {
     for model in (
         Popularity,
         MF,
+        ImplicitALS,
         ItemKNN,
         UserKNN,
         P3alpha,

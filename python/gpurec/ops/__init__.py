@@ -1,5 +1,6 @@
 """What can be computed: one module per op, its contract in the docstring, its arithmetic in a backend."""
 
+from .als import AlsRows, HalfSweep, als
 from .elastic_net import ElasticNet, elastic_net
 from .gram_top_k import gram_top_k
 from .score import score
@@ -12,9 +13,12 @@ from .spmm import spmm
 from .top_k import top_k
 
 __all__ = [
+    "AlsRows",
     "ElasticNet",
     "FactorTable",
+    "HalfSweep",
     "SgdRates",
+    "als",
     "elastic_net",
     "gram_top_k",
     "score",

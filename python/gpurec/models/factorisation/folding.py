@@ -1,0 +1,374 @@
+"""What least squares say of users and items from their interactions alone, known to the fit or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...backends import SparseRows, strict_floats
+from ...errors import UnknownIdError
+from ...id_stores import plain_ids
+from ...ops.als import HalfSweep
+from ...ops.sparse_arguments import as_sparse_rows, transposed
+from ..recommender import Reasons, Recommendations, VectorModel
+from ..recommender.queries import checked_k, every_or_each_query
+
+if TYPE_CHECKING:
+    from ...data import Interactions
+
+__all__ = ["FoldingModel", "Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The least squares of some users or items.
+
+    Attributes
+    ----------
+    weights : SparseRows
+    targets : float or SparseRows
+    l2 : float64 array, shape (n_rows,)
+    """
+
+    weights: SparseRows
+    targets: float | SparseRows
+    l2: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> Problem:
+        """Some of them."""
+        targets = self.targets
+        if isinstance(targets, SparseRows):
+            targets = _taken(targets, rows)
+        return Problem(_taken(self.weights, rows), targets, self.l2[rows])
+
+    def penalty(self, factors: np.ndarray) -> float:
+        """What factors add to the loss by themselves."""
+        wide = factors.astype(np.float64)
+        return float(self.l2 @ np.einsum("ij,ij->i", wide, wide))
+
+
+class FoldingModel(VectorModel):
+    """The half of `ImplicitALS` that needs no fit: from the factors of one side to those of the other."""
+
+    user_factors: np.ndarray
+    item_factors: np.ndarray
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._half_sweeps: dict[str, HalfSweep] = {}
+        self._start: Any = None
+
+    # The least squares.
+
+    def _confidence(self, weights: np.ndarray) -> np.ndarray:
+        """c of each interaction, float32."""
+        alpha = self.settings["alpha"]
+        return np.ones(len(weights), np.float32) if alpha is None else weights * np.float32(alpha)
+
+    def _check_weights(self) -> None:
+        if self.settings["alpha"] is not None:
+            _refuse_negative(self.training.user_items.data)
+
+    def _problem(self, side: str, interactions: Any = None) -> Problem:
+        """The least squares of all users or items, or of rows of interactions with the other side's."""
+        given = self.training.user_items if interactions is None else interactions
+        matrix = as_sparse_rows(given, "interactions", "als")
+        if side == "item" and interactions is None:
+            matrix = transposed(matrix)
+        confidence = self._confidence(matrix.values)
+        settings, w0 = self.settings, self.settings["unobserved_weight"]
+        targets: float | SparseRows = 1.0
+        weights = confidence
+        if settings["weighting"] != "plain":
+            weights = confidence + np.float32(w0)
+        if settings["weighting"] == "ials" and w0 > 0:
+            targets = matrix.with_values(confidence / weights)
+        others = int(self.training.known("item" if side == "user" else "user").sum())
+        size = matrix.lengths + w0 * others
+        l2 = settings["regularisation"] * size ** settings["regularisation_exponent"]
+        tiny, huge = np.finfo(np.float32).tiny, np.finfo(np.float32).max
+        return Problem(matrix.with_values(weights), targets, np.clip(l2, tiny, huge))
+
+    def _half_sweep(self, side: str) -> HalfSweep:
+        """What the least squares of all users, or items, share."""
+        found = self._half_sweeps.get(side)
+        if found is None:
+            fixed = self.item_factors if side == "user" else self.user_factors
+            found = self._half_sweeps[side] = HalfSweep(fixed, self.settings["unobserved_weight"])
+        return found
+
+    def _forget_half_sweeps(self) -> None:
+        self._half_sweeps.clear()
+
+    # Newcomers.
+
+    def fold_in(self, interactions: Interactions, side: str = "user") -> np.ndarray:
+        """Factors of users (or items) from their interactions alone, without keeping them.
+
+        Parameters
+        ----------
+        interactions : Interactions
+            All that is known of each user. Items that the model does not know say nothing.
+        side : {"user", "item"}
+
+        Returns
+        -------
+        float32 array, shape (users of its map, n_factors)
+            In the rows of `interactions.user_map` (`item_map`): exactly solved, equal bit for bit to what
+            half a sweep with "cholesky" gives; zero where nothing is known.
+
+        Raises
+        ------
+        ValueError
+            If a weight is not finite or, with `alpha`, below 0.
+
+        Examples
+        --------
+        >>> from gpurec import Interactions
+        >>> from gpurec.models import ImplicitALS
+        >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"])
+        >>> model = ImplicitALS(n_factors=2).fit(plays)
+        >>> again = model.fold_in(Interactions.from_arrays(["eve"], ["a"]))
+        >>> bool((again[0] == model.user_factors[2]).all())
+        True
+        """
+        return self.fold_in_rows(self._in_rows(interactions, side), side)
+
+    @strict_floats()
+    def fold_in_rows(self, interactions: Any, side: str = "user") -> np.ndarray:
+        """As `fold_in`, of a matrix in this model's rows.
+
+        Parameters
+        ----------
+        interactions : sparse matrix or dense array, shape (n, n_items) or for items (n, n_users)
+            Weights; every stored entry (of a dense array, all but zeros) is an interaction.
+        side : {"user", "item"}
+
+        Returns
+        -------
+        float32 array, shape (n, n_factors)
+        """
+        if side not in ("user", "item"):
+            raise ValueError(f"[fold_in] expected side of 'user' or 'item', got {side!r}")
+        training = self.training
+        matrix = as_sparse_rows(interactions, "interactions", "fold_in")
+        n_others = training.n_items if side == "user" else training.n_users
+        if matrix.n_columns != n_others:
+            raise ValueError(
+                f"[fold_in] expected interactions with {n_others} columns, got {matrix.n_columns}; "
+                "columns are rows of the model's maps"
+            )
+        if self.settings["alpha"] is not None:
+            _refuse_negative(matrix.values)
+        problem = self._problem(side, matrix)
+        solved = self._half_sweep(side).solve(problem.weights, targets=problem.targets, l2=problem.l2)
+        return solved.factors
+
+    def _in_rows(self, interactions: Interactions, side: str) -> SparseRows:
+        """Interactions of a side with what the model knows of the other."""
+        training, other = self.training, "item" if side == "user" else "user"
+        own_map, other_map = interactions.user_map, interactions.item_map
+        own_rows, other_rows = interactions.user_rows, interactions.item_rows
+        if side == "item":
+            own_map, other_map, own_rows, other_rows = other_map, own_map, other_rows, own_rows
+        columns = training.known_rows(other, other_map.ids())[other_rows]
+        kept = columns >= 0
+        n_others = training.n_items if side == "user" else training.n_users
+        from scipy.sparse import coo_array
+
+        matrix = coo_array(
+            (interactions.weights[kept], (own_rows[kept], columns[kept])), shape=(len(own_map), n_others)
+        )
+        return as_sparse_rows(matrix, "interactions", "fold_in")
+
+    def recommend_new(
+        self,
+        histories: Interactions | Mapping[Any, Any],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> Recommendations:
+        """The best items of users by the interactions given here, whether or not the fit knew them.
+
+        Parameters
+        ----------
+        histories : Interactions, or mapping of user id to item ids
+            All that is known of each user; a mapping's values may map items to weights. Items that the model
+            does not know say nothing.
+        k : int
+        exclude_seen : bool
+            Leave out the items of their histories.
+        allow, deny
+            As of `recommend`.
+
+        Returns
+        -------
+        Recommendations
+            In the order of `histories`.
+
+        Raises
+        ------
+        UnknownIdError
+            If of a user nothing is known that the model can use.
+        ValueError
+            If a weight is not finite or, with `alpha`, below 0.
+
+        Examples
+        --------
+        >>> from gpurec import Interactions
+        >>> from gpurec.models import ImplicitALS
+        >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"])
+        >>> ImplicitALS(n_factors=2).fit(plays).recommend_new({"eve": ["a"]}, k=1).to_dicts()[0]["item_id"]
+        'b'
+        """
+        matrix, ids = self._histories_in_rows(histories)
+        lost = np.flatnonzero(matrix.lengths == 0)
+        if lost.size:
+            raise UnknownIdError(
+                f"[recommend_new] expected known items of a user, got none of {ids[int(lost[0])]!r}"
+            )
+        item_map = self.training.item_map
+        filters = {
+            "allow": every_or_each_query("allow", allow, item_map, len(ids)),
+            "deny": every_or_each_query("deny", deny, item_map, len(ids)),
+        }
+        seen = (matrix.indptr, matrix.columns.astype(np.int64)) if exclude_seen else None
+        k = min(checked_k(k), max(self.training.n_items, 1))
+        with strict_floats():
+            found = self._item_index().search(self.fold_in_rows(matrix), k, exclude=seen, **filters)
+        sources = np.full(len(ids), self.name, dtype=object)
+        return Recommendations.from_top_k(ids, found, item_map, sources=sources)
+
+    def _histories_in_rows(self, histories: Any) -> tuple[SparseRows, Any]:
+        """A row for each user who is asked about, and their ids."""
+        if not isinstance(histories, Mapping):
+            return self._in_rows(histories, "user"), histories.user_map.ids()
+        from scipy.sparse import coo_array
+
+        users, rows, weights = [], [], []
+        for user, history in enumerate(histories.values()):
+            of_items = history if isinstance(history, Mapping) else dict.fromkeys(list(history), 1.0)
+            known = self.training.known_rows("item", list(of_items))
+            users += [user] * int((known >= 0).sum())
+            rows += known[known >= 0].tolist()
+            weights += [float(w) for w, row in zip(of_items.values(), known.tolist()) if row >= 0]
+        shape = (len(histories), self.training.n_items)
+        places = np.array(users, int), np.array(rows, int)
+        matrix = coo_array((np.array(weights, np.float64), places), shape=shape)
+        ids = plain_ids(list(histories))
+        if not isinstance(ids, np.ndarray):
+            ids = np.fromiter(ids, dtype=object, count=len(ids))
+        return as_sparse_rows(matrix, "histories", "recommend_new"), ids
+
+    # What is said of those that the fit knew.
+
+    def spread(self, user_ids: Any, item_ids: Any) -> np.ndarray:
+        """How uncertain the score of each user with the item beside it is: standard deviations, float64 (n,).
+
+        Parameters
+        ----------
+        user_ids, item_ids : sequences of ids, of one length
+
+        Returns
+        -------
+        float64 array, shape (n,)
+            sqrt(q . A^-1 q) with A the matrix of the user's least squares: the posterior deviation where an
+            interaction of confidence 1 is an observation of variance 1 and the items' factors are taken for
+            certain. It falls as a user has more items like this one. Comparable within one model only.
+
+        Raises
+        ------
+        UnknownIdError
+            If an id is unknown.
+        ValueError
+            If the lengths differ.
+
+        Source: Hu, Koren and Volinsky 2008, section 4, whose A^-1 it is.
+        """
+        users, items = plain_ids(user_ids), plain_ids(item_ids)
+        if len(users) != len(items):
+            raise ValueError(
+                f"[spread] expected one item a user, got {len(users)} users and {len(items)} items"
+            )
+        rows = {}
+        for side, ids in (("user", users), ("item", items)):
+            rows[side] = self.training.known_rows(side, ids)
+            if (rows[side] < 0).any():
+                raise UnknownIdError(
+                    f"[spread] expected {side}s with training interactions, got "
+                    f"{ids[int(np.argmin(rows[side]))]!r}; leave it out"
+                )
+        spreads = np.empty(len(rows["user"]))
+        asked, which = np.unique(rows["user"], return_inverse=True)
+        for place, user in enumerate(asked.tolist()):
+            of_user = which == place
+            q = self.item_factors[rows["item"][of_user]].astype(np.float64)
+            matrix, _, _ = self._equations(user)
+            spreads[of_user] = np.sqrt(np.einsum("ij,ji->i", q, np.linalg.solve(matrix, q.T)))
+        return spreads
+
+    def _equations(self, user_row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of a known user's least squares the matrix and, for each past item, its row and its right side."""
+        begin, end = self.user_items.indptr[user_row], self.user_items.indptr[user_row + 1]
+        had = self.user_items.indices[begin:end]
+        problem = self._problem("user", self.user_items[[user_row]])
+        weights = problem.weights.values.astype(np.float64)
+        targets = problem.targets
+        pulls = weights * (targets if isinstance(targets, float) else targets.values)
+        y = self.item_factors[had].astype(np.float64)
+        w0 = self.settings["unobserved_weight"]
+        matrix = w0 * self._half_sweep("user").gram + y.T @ ((weights - w0)[:, np.newaxis] * y)
+        matrix += problem.l2[0] * np.eye(len(matrix))
+        return matrix, had, pulls[:, np.newaxis] * y
+
+    def _reasons(self, user_row: int, item_rows: np.ndarray) -> list[Reasons]:
+        """What each past item adds: q . A^-1 (its part of the right side), whose sum is the user's solution.
+
+        Source: Hu, Koren and Volinsky 2008, section 5.
+        """
+        matrix, had, sides = self._equations(user_row)
+        q = self.item_factors[item_rows].astype(np.float64)
+        added = q @ np.linalg.solve(matrix, sides.T)
+        reasons = [Reasons("item", had, added)]
+        if self.settings["solver"] != "cholesky":  # whose steps end before the solution
+            rest = q @ self.user_factors[user_row].astype(np.float64) - added.sum(axis=1)
+            reasons.append(Reasons("part", ["not yet solved"], rest[:, np.newaxis]))
+        return reasons
+
+    def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
+        return _or_zero(self.user_factors, user_rows)
+
+    def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
+        return _or_zero(self.item_factors, item_rows)
+
+    def _factors(self, side: str) -> np.ndarray:
+        return self.user_factors if side == "user" else self.item_factors
+
+
+def _or_zero(factors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Factors of rows, zero for row -1."""
+    vectors = factors[rows]
+    vectors[rows < 0] = 0
+    return vectors
+
+
+def _taken(matrix: SparseRows, rows: np.ndarray) -> SparseRows:
+    from scipy.sparse import csr_array
+
+    part = csr_array((matrix.values, matrix.columns, matrix.indptr), shape=matrix.shape)[rows]
+    return SparseRows(
+        part.indptr.astype(np.int64), part.indices.astype(np.int32), part.data, matrix.n_columns
+    )
+
+
+def _refuse_negative(weights: np.ndarray) -> None:
+    if weights.size and not weights.min() >= 0:
+        raise ValueError(
+            f"[als] expected weights of at least 0 with alpha, got {weights.min()}; drop what is "
+            "disliked, or leave alpha out"
+        )
