@@ -145,6 +145,9 @@ class AlsShared:
         n_threads: int,
     ) -> float: ...
 
+def symmetric_eigen(
+    symmetric: npt.NDArray[np.float64], n_threads: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def elastic_net(
     indptr: Rows,
     rows: npt.NDArray[np.int32],
