@@ -9,6 +9,7 @@ namespace gpurec::cuda {
 
 constexpr int kAlsThreads = 128;
 constexpr int kAlsWarps = kAlsThreads / kWarp;
+constexpr float kLeastLeft = 1.0f / 128;  // of D: the error of float32 times 128 is far within what the op promises
 
 // D of component k; those behind the last factor are 1.
 GPUREC_DEVICE double shared_curvature(const AlsParams& p, double l2, std::int64_t k) {
@@ -189,15 +190,17 @@ GPUREC_DEVICE bool solve_block(const AlsParams& p, const AlsRoom<Real>& room, st
   }
   sync_block();
   const Equations<Real>& of = room.equations;
+  bool lost = false;
   for (int c = thread_index(); c < width; c += block_threads()) {
     const std::int64_t k = lo + c;
     const Real own = Real(shared_curvature(p, p.l2[row], k));
     Real* const diagonal = of.matrix.row(of.matrix.at(c / kSide, c / kSide), c % kSide) + c % kSide;
     of.sizes[c] = *diagonal = *diagonal + own;
+    // Entries that weigh less than what is not there take away what D says, and leave its rounding.
+    lost = lost || (regular && *diagonal < own * Real(kLeastLeft));
     of.right[c] = begin <= k && k < end ? of.right[c] - own * room.x[k] : Real(0);
   }
-  sync_block();
-  if (!solve_equations(of, side, regular)) return false;
+  if (sync_block_or(lost) || !solve_equations(of, side, regular)) return false;
   for (int c = thread_index(); c < width; c += block_threads()) room.x[lo + c] += of.out[c];
   return true;
 }
@@ -271,44 +274,43 @@ GPUREC_KERNEL(als_rows_f64, AlsParams, kAlsThreads) {
 
 // sums = those over a row's entries of weight(entry, x' z) z, and what of D x is to be added or subtracted; all threads.
 template <class Weight>
-GPUREC_DEVICE void sum_entries(const AlsParams& p, std::int64_t row, const float* x, float* entries, float* weights,
-                               float* sums, Weight weight) {
+GPUREC_DEVICE void sum_entries(const AlsParams& p, std::int64_t row, const double* x, float* entries, double* weights,
+                               double* sums, Weight weight) {
   const std::int64_t first = p.indptr[row], n = p.indptr[row + 1] - first;
   const int width = int(p.stride);
   for (std::int64_t from = 0; from < n; from += p.chunk) {
     const int here = int(n - from < p.chunk ? n - from : p.chunk);
     stage_entries(p, first + from, here, 0, width, entries);
     for (int e = warp_index(); e < here; e += kAlsWarps) {
-      const float said = product_by_warp(x, entries + e * width, width);
+      const double said = product_by_warp(x, entries + e * width, width);
       if (lane_index() == 0) weights[e] = weight(first + from + e, said);
     }
     sync_block();
     for (int c = thread_index(); c < width; c += block_threads()) {
-      float sum = 0.0f;
-      for (int e = 0; e < here; ++e) sum = fused(weights[e], entries[e * width + c], sum);
+      double sum = 0.0;
+      for (int e = 0; e < here; ++e) sum += weights[e] * double(entries[e * width + c]);
       sums[c] = from == 0 ? sum : sums[c] + sum;
     }
   }
 }
 
 // Kernel als_gradients: the same by `steps` steps of conjugate gradients, preconditioned by D. Vectors lie in shared
-// memory, and every warp adds up the products of two of them for itself. shared: 4 (5 stride + chunk (stride + 1)) + 32
-// bytes, pieces rounded up to 16. Launch: any grid, 128 threads. Bytes: 4 d an entry and step. Not measured.
+// memory, and every warp adds up the products of two of them for itself. In float64 but for the factors: steps in float32
+// stray by 2e-4 of the loss where weights differ by 10^4. shared: 8 (5 stride + chunk) + 4 chunk stride + 32 bytes, pieces
+// rounded up to 16. Launch: any grid, 128 threads. Bytes: 4 d an entry and step. Not measured.
 GPUREC_KERNEL(als_gradients, AlsParams, kAlsThreads, 7) {
   const int width = int(p.stride);
   SharedMemory memory;
-  float* const x = memory.take<float>(width);
-  float* const left = memory.take<float>(width);
-  float* const towards = memory.take<float>(width);
-  float* const moved = memory.take<float>(width);
-  float* const own = memory.take<float>(width);  // D
+  double* const x = memory.take<double>(width);
+  double* const left = memory.take<double>(width);
+  double* const towards = memory.take<double>(width);
+  double* const moved = memory.take<double>(width);
+  double* const own = memory.take<double>(width);  // D
   float* const entries = memory.take<float>(p.chunk * width);
-  float* const weights = memory.take<float>(p.chunk);
+  double* const weights = memory.take<double>(p.chunk);
   double* const totals = memory.take<double>(kAlsWarps);
   const auto size_left = [&] {
-    float sum = 0.0f;
-    for (int c = lane_index(); c < width; c += kWarp) sum = fused(left[c], left[c] / own[c], sum);
-    return sum_over_lanes(sum);
+    return lane_sum_by_warp(width, [=](std::int64_t c) { return left[c] * (left[c] / own[c]); });
   };
   for (std::int64_t i = block_index(); i < p.n_rows; i += grid_blocks()) {
     const std::int64_t row = p.order[i];
@@ -317,36 +319,36 @@ GPUREC_KERNEL(als_gradients, AlsParams, kAlsThreads, 7) {
       continue;
     }
     for (int c = thread_index(); c < width; c += block_threads()) {
-      x[c] = p.started != 0 ? p.solutions[row * p.stride + c] : 0.0f;
-      own[c] = float(shared_curvature(p, p.l2[row], c));
+      x[c] = p.started != 0 ? double(p.solutions[row * p.stride + c]) : 0.0;
+      own[c] = shared_curvature(p, p.l2[row], c);
     }
-    sum_entries(p, row, x, entries, weights, left, [&](std::int64_t e, float said) {
-      return float(double(ld_readonly(p.pulls + e)) - extra_of(p, e) * double(said));
+    sum_entries(p, row, x, entries, weights, left, [&](std::int64_t e, double said) {
+      return double(ld_readonly(p.pulls + e)) - extra_of(p, e) * said;
     });
     for (int c = thread_index(); c < width; c += block_threads()) {
       left[c] -= own[c] * x[c];
       towards[c] = left[c] / own[c];
     }
     sync_block();
-    float size = size_left();
+    double size = size_left();
     for (std::int64_t step = 0; step < p.steps; ++step) {
       sum_entries(p, row, towards, entries, weights, moved,
-                  [&](std::int64_t e, float said) { return float(extra_of(p, e)) * said; });
-      for (int c = thread_index(); c < width; c += block_threads()) moved[c] = fused(own[c], towards[c], moved[c]);
+                  [&](std::int64_t e, double said) { return extra_of(p, e) * said; });
+      for (int c = thread_index(); c < width; c += block_threads()) moved[c] += own[c] * towards[c];
       sync_block();
-      const float curvature = product_by_warp(towards, moved, width);
-      if (!(size > 0.0f) || !(curvature > 0.0f)) break;
-      const float by = size / curvature;
+      const double curvature = product_by_warp(towards, moved, width);
+      if (!(size > 0.0) || !(curvature > 0.0)) break;
+      const double by = size / curvature;
       for (int c = thread_index(); c < width; c += block_threads()) {
-        x[c] = fused(by, towards[c], x[c]);
+        x[c] += by * towards[c];
         left[c] -= by * moved[c];
       }
       sync_block();
-      const float before = size;
+      const double before = size;
       size = size_left();
-      const float keep = size / before;
+      const double keep = size / before;
       for (int c = thread_index(); c < width; c += block_threads()) {
-        towards[c] = fused(keep, towards[c], left[c] / own[c]);
+        towards[c] = left[c] / own[c] + keep * towards[c];
       }
     }
     sync_block();
@@ -391,6 +393,34 @@ GPUREC_KERNEL(als_gram, GramParams, kAlsThreads) {
   for (int r = 0; r < kSide; ++r) {
     GPUREC_UNROLL
     for (int c = 0; c < kSide; ++c) to[r * kSide + c] = sum[r][c];
+  }
+}
+
+// Kernel als_rotate: rows times a matrix of float64, each number rounded once, so that what D says of all rows and what
+// entries take away from it differ by no more than that. -> out (n, out_stride). Launch: any grid, 128 threads, a thread a
+// column of four rows. shared: 4 chunk stride bytes. Bytes: 8 d a row read and written, 2 d^2 of a cache. Not measured.
+GPUREC_KERNEL(als_rotate, RotateParams, kAlsThreads) {
+  SharedMemory memory;
+  float* const rows = memory.take<float>(p.chunk * p.stride);
+  const int d = int(p.d), stride = int(p.stride), width = int(p.out_stride);
+  for (std::int64_t first = block_index() * p.chunk; first < p.n; first += grid_blocks() * p.chunk) {
+    const int here = int(p.n - first < p.chunk ? p.n - first : p.chunk);
+    sync_block();
+    for (int i = thread_index(); i < here * stride; i += kAlsThreads) rows[i] = ld_readonly(p.rows + first * stride + i);
+    sync_block();
+    for (int i = thread_index(); i < (here + kSide - 1) / kSide * width; i += kAlsThreads) {
+      const int row = i / width * kSide, k = i % width, n = here - row < kSide ? here - row : kSide;
+      double sum[kSide] = {};
+      for (int j = 0; j < d && k < d; ++j) {
+        const double by = ld_readonly(p.matrix + std::int64_t(j) * d + k);
+        GPUREC_UNROLL
+        for (int r = 0; r < kSide; ++r) sum[r] += double(rows[(r < n ? row + r : row) * stride + j]) * by;
+      }
+      GPUREC_UNROLL
+      for (int r = 0; r < kSide; ++r) {
+        if (r < n) p.out[(first + row + r) * width + k] = float(sum[r]);
+      }
+    }
   }
 }
 

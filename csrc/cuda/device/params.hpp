@@ -226,6 +226,18 @@ struct GramParams {
   std::int64_t chunk;  // rows that are staged at a time
 };
 
+// Rows times a square matrix: `als_rotate`.
+struct RotateParams {
+  const float* rows;       // (n, stride), stride a multiple of 4
+  const double* matrix;    // (d, d)
+  float* out;              // (n, out_stride), zero past d
+  std::int64_t n;
+  std::int64_t d;
+  std::int64_t stride;
+  std::int64_t out_stride;
+  std::int64_t chunk;      // rows that are staged at a time
+};
+
 // An epoch of pairwise ranking: `bpr_draws`, then `bpr_round` for each round. A place is that of an item in the order of
 // blocks: in each block first those that may be drawn, then by rows. Positives come as they are visited: by block of users,
 // block of items, user, place.

@@ -8,9 +8,9 @@ from ... import config
 from ..._native import cpu as native
 from ..factor_ops import AlsRates
 from ..sparse_rows import SparseRows
-from .launches import MOST_BLOCKS_Y, Launcher
+from .launches import Launcher
 from .memory import Buffer
-from .params import ROW_COMPONENTS, SCORE_TILE_BYTES, AlsParams, GramParams, ScoreParams
+from .params import ROW_COMPONENTS, AlsParams, GramParams, RotateParams
 from .search import Workspace, Workspaces
 
 __all__ = ["AlsOnDevice", "widest"]
@@ -19,7 +19,6 @@ _THREADS, _WARPS = 128, 4  # of blocks of the kernels `als_*`
 _STAGED, _MOST_STAGED = 4096, 64  # components, and entries, that a block has in shared memory
 _MATRIX_BYTES = 256 << 20  # of matrices that no block's shared memory holds
 _GRAM_ROWS, _GRAM_PARTS, _GRAM_NUMBERS = 256, 64, 1 << 23  # as cpu/als/als.cpp divides rows
-_ROWS_OF_TILE, _COLUMNS_OF_TILE = 64, 128  # of `score_tile`
 
 
 class AlsOnDevice:
@@ -49,10 +48,9 @@ class AlsOnDevice:
             self._add_gram(at["rows"], at["sums"], sums, workspace)
             values, vectors = self._eigen()
             self._curvature = unobserved_weight * np.maximum(values, 0)
-            self._by_value, self._by_factor = self._padded(vectors), self._padded(vectors.T)
-            self._vectors = launcher.memory.take(2 * self._by_value.nbytes, "eigenvectors")
-            launcher.write(self._vectors.address, self._by_value, workspace.stream)
-            launcher.write(self._vectors.address + self._by_value.nbytes, self._by_factor, workspace.stream)
+            both = np.ascontiguousarray([vectors.T, vectors])  # into the eigenvectors, and out of them
+            self._vectors = launcher.memory.take(both.nbytes, "eigenvectors")
+            launcher.write(self._vectors.address, both, workspace.stream)
             self._rotate(at["rows"], self._n, True, self._table.address, self._stride, workspace.stream)
             launcher.synchronise(workspace.stream)
 
@@ -91,29 +89,21 @@ class AlsOnDevice:
 
     def _rotate(self, rows: int, n: int, to_eigen: bool, out: int, out_stride: int, stream: int) -> None:
         """Rows of `stride` numbers into the eigenvectors or out of them, `out_stride` apart."""
-        if out_stride != self._d:
-            self._launcher.fill(out, 0, n * out_stride * 4, stream)
-        most = MOST_BLOCKS_Y * _ROWS_OF_TILE
-        for first in range(0, n, most):
-            params = ScoreParams(
-                a=rows + first * self._stride * 4,
-                b=self._vectors.address + (0 if to_eigen else self._by_value.nbytes),
-                n_a=min(most, n - first),
-                n_b=self._d,
-                d=self._d,
-                a_stride=self._stride,
-                b_stride=self._stride,
-                out=out + first * out_stride * 4,
-                out_stride=out_stride,
-            )
-            self._launcher.launch(
-                "score_tile",
-                params,
-                blocks=-(-self._d // _COLUMNS_OF_TILE),
-                y=-(-params.n_a // _ROWS_OF_TILE),
-                shared=SCORE_TILE_BYTES,
-                stream=stream,
-            )
+        if n == 0:
+            return
+        chunk = _chunk(self._stride)
+        params = RotateParams(
+            rows=rows,
+            matrix=self._vectors.address + (0 if to_eigen else self._d**2 * 8),
+            out=out,
+            n=n,
+            d=self._d,
+            stride=self._stride,
+            out_stride=out_stride,
+            chunk=chunk,
+        )
+        shared = 4 * chunk * self._stride
+        self._launcher.launch("als_rotate", params, blocks=-(-n // chunk), shared=shared, stream=stream)
 
     def solve(
         self,
@@ -227,5 +217,5 @@ def _room_bytes(stride: int, width: int, chunk: int, number: int) -> tuple[int, 
 
 def _gradients_bytes(stride: int, chunk: int) -> int:
     """Bytes of shared memory of a block of `als_gradients`."""
-    pieces = [4 * stride] * 5 + [4 * chunk * stride, 4 * chunk, 8 * _WARPS]
+    pieces = [8 * stride] * 5 + [4 * chunk * stride, 8 * chunk, 8 * _WARPS]
     return sum(_up(piece, 16) for piece in pieces)

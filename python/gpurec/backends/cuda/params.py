@@ -33,6 +33,7 @@ __all__ = [
     "MergeParams",
     "Queries",
     "RankingParams",
+    "RotateParams",
     "ScoreParams",
     "SearchParams",
     "Sets",
@@ -187,6 +188,15 @@ class GramParams(Structure):
     """Gram matrix of rows."""
 
     _fields_ = (*_pointers("rows", "sums"), *_numbers("n", "stride", "n_parts", "chunk"))
+
+
+class RotateParams(Structure):
+    """Rows times a square matrix."""
+
+    _fields_ = (
+        *_pointers("rows", "matrix", "out"),
+        *_numbers("n", "d", "stride", "out_stride", "chunk"),
+    )
 
 
 class RankingParams(Structure):
