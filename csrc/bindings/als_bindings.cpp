@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "../cpu/als/als.hpp"
+#include "../cpu/als/symmetric_eigen.hpp"
 #include "arrays.hpp"
 #include "compute.hpp"
 
@@ -74,9 +76,24 @@ class Shared {
   std::unique_ptr<cpu::AlsShared> shared_;
 };
 
+// Eigenvalues, falling, and their eigenvectors as rows.
+py::tuple eigen_of(const Array<double>& symmetric, int n_threads) {
+  require(symmetric.ndim() == 2 && symmetric.shape(0) == symmetric.shape(1), "a square matrix");
+  const std::int64_t n = symmetric.shape(0);
+  cpu::SymmetricEigen found;
+  compute([&] {
+    found = cpu::symmetric_eigen(std::vector<double>(symmetric.data(), symmetric.data() + n * n), n, n_threads);
+  });
+  Array<double> values(n), vectors({n, n});
+  std::copy(found.values.begin(), found.values.end(), values.mutable_data());
+  std::copy(found.vectors.begin(), found.vectors.end(), vectors.mutable_data());
+  return py::make_tuple(values, vectors);
+}
+
 }  // namespace
 
 void register_als(py::module_& m) {
+  m.def("symmetric_eigen", &eigen_of, py::arg("symmetric"), py::arg("n_threads"));
   py::class_<Shared>(m, "AlsShared")
       .def(py::init<Array<float>, double, const std::string&, int>(), py::arg("factors"), py::arg("unobserved_weight"),
            py::arg("isa"), py::arg("n_threads"))

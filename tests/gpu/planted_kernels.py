@@ -35,6 +35,18 @@ COLUMNS = ["| defect | what | found by |", "| --- | --- | --- |"]
 
 # What each defect is, and a test that must fail where it is planted.
 DEFECTS = {
+    "cuda_als_barrier_missing": (
+        "tiles that are subtracted before they are solved",
+        "kernels/test_als.py::test_rows_solve_their_equations",
+    ),
+    "cuda_als_weights_unawaited": (
+        "weights of staged entries that are read before they are there",
+        "kernels/test_als.py::test_rows_solve_their_equations",
+    ),
+    "cuda_bpr_rows_unawaited": (
+        "a visit that does not wait for what the visit before it wrote",
+        "kernels/test_bpr.py::test_an_epoch_has_the_bits_of_its_contract",
+    ),
     "cuda_barrier_missing": ("a barrier left out", "kernels/test_searches.py::test_any_k"),
     "cuda_half_mask": ("a mask of 16 lanes", "kernels/test_kernels.py::test_a_table_is_what_numpy_makes"),
     "cuda_fence_missing": ("a fence left out", "kernels/test_traces.py::test_no_races"),

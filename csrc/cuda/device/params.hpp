@@ -189,4 +189,95 @@ struct MergeParams {
   float* out_scores;
 };
 
+// Half a sweep of alternating least squares: `als_rows`, `als_rows_f64`, `als_gradients`. Factors and solutions are in the
+// eigenvectors of the Gram matrix, stride is d rounded up to 4.
+struct AlsParams {
+  const float* table;          // (n_columns, stride) factors of columns, zero past d
+  const double* curvature;     // (d) unobserved weight times eigenvalue
+  const std::int64_t* indptr;  // (n_rows + 1)
+  const std::int32_t* columns;
+  const float* weights;
+  const float* pulls;          // weight times target
+  const double* l2;            // (n_rows)
+  const std::int64_t* order;   // (n_rows) which row is taken when, those with most entries first
+  float* solutions;            // (n_rows, stride) the start, zero past d, where `started`; gets the solution
+  double* losses;              // (n_rows)
+  double* said;                // (n_entries) scratch where a row takes more than one block
+  std::uint32_t* failed;       // (1 + n_rows) how many rows float32 does not suffice for, zero before, and which
+  void* matrices;              // a matrix for each block of the grid; null: in shared memory
+  double unobserved_weight;
+  std::int64_t n_rows;
+  std::int64_t d;
+  std::int64_t stride;
+  std::int64_t width;       // most components of a block, from a multiple of 4 to a multiple of 4
+  std::int64_t block_size;  // components; d: the exact solution
+  std::int64_t steps;
+  std::int64_t chunk;       // entries that are staged at a time
+  std::int64_t started;
+};
+
+// Gram matrix of rows: `als_gram`.
+struct GramParams {
+  const float* rows;  // (n, stride), stride a multiple of 4
+  double* sums;       // (n_parts, tiles, 4, 4)
+  std::int64_t n;
+  std::int64_t stride;
+  std::int64_t n_parts;
+  std::int64_t chunk;  // rows that are staged at a time
+};
+
+// Rows times a square matrix: `als_rotate`.
+struct RotateParams {
+  const float* rows;       // (n, stride), stride a multiple of 4
+  const double* matrix;    // (d, d)
+  float* out;              // (n, out_stride), zero past d
+  std::int64_t n;
+  std::int64_t d;
+  std::int64_t stride;
+  std::int64_t out_stride;
+  std::int64_t chunk;      // rows that are staged at a time
+};
+
+// An epoch of pairwise ranking: `bpr_draws`, then `bpr_round` for each round. A place is that of an item in the order of
+// blocks: in each block first those that may be drawn, then by rows. Positives come as they are visited: by block of users,
+// block of items, user, place.
+struct RankingParams {
+  float* users;   // (n_users, user_stride)
+  float* items;   // (n_items, item_stride)
+  float* biases;  // (n_items)
+  const std::int32_t* users_of;    // (n_positives) user of each positive
+  const std::int32_t* places;      // (n_positives) place of its item; -2^31 added: it is not visited
+  const std::int32_t* item_of;     // (n_items) row at each place
+  const std::int32_t* block_of;    // (n_items) block of each place
+  const std::int64_t* first_place;  // (n_item_blocks + 1)
+  const std::int64_t* n_drawable;   // (n_item_blocks)
+  const std::int64_t* first_visit;  // (n_user_blocks, n_item_blocks + 1) first positive of each run
+  const std::int64_t* keys;         // (n_users) in place of rows; null: rows
+  const std::uint32_t* weights;     // (n_items) by rows; null, as the next two: all alike
+  const std::uint64_t* before;      // (n_items) weights of the places of a block before each place
+  const std::uint64_t* totals;      // (n_item_blocks) sums of those
+  std::int32_t* negatives;  // (n_positives, n_draws) rows drawn; the first -1: nothing is left to draw
+  double* shifts;           // (n_rounds, n_user_blocks) the loss of a task is its shift + log(fraction) + exponent log(2)
+  double* fractions;        // (n_rounds, n_user_blocks)
+  std::int64_t* counts;     // (n_rounds, n_user_blocks, 4) exponent, visits, pairs right, skipped
+  std::int64_t draw_key;    // its 64 bits
+  double rate;              // these four are float32
+  double penalty;
+  double bias_rate;
+  double bias_penalty;
+  std::int64_t n_positives;
+  std::int64_t n_user_blocks;
+  std::int64_t n_item_blocks;  // as many rounds
+  std::int64_t n_negatives;
+  std::int64_t n_draws;        // n_negatives times candidates for each
+  std::int64_t d;
+  std::int64_t user_stride;
+  std::int64_t item_stride;
+  std::int64_t softmax;
+  std::int64_t move_users;
+  std::int64_t move_positives;
+  std::int64_t move_negatives;
+  std::int64_t round;
+};
+
 }  // namespace gpurec::cuda

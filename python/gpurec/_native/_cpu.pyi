@@ -173,6 +173,9 @@ def bpr_epochs(
     isa: str,
     n_threads: int,
 ) -> tuple[float, int, int, int]: ...
+def symmetric_eigen(
+    symmetric: npt.NDArray[np.float64], n_threads: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
 def elastic_net(
     indptr: Rows,
     rows: npt.NDArray[np.int32],

@@ -169,7 +169,7 @@ def als(
         solved exactly while the others stand still.
     steps, block_size : int
     backend : str or Backend, optional
-        Devices have no kernel for it: "cuda" and "cupy" compute it on the host.
+        "cuda" computes on the device as far as shared memory holds so many factors, "cupy" on the host.
 
     Returns
     -------

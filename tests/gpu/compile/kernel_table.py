@@ -48,9 +48,16 @@ MUST_HAVE = {
     r"quantise_tiles": {r"LDG": 8, r"LDS": 1, r"BAR": 1},
     r"prepare_\w+|gather_rows|tile_norms": {r"LDG": 4, _FLOAT64: 8},
     r"permit|check_sets": {r"LDG": 4, r"VOTE": 1},
+    r"als_\w+": {r"LDS": 4, r"BAR": 2},
+    r"als_rows": {r"LDS\..*128": 8, r"FFMA": 128, r"ATOM": 1},
+    r"als_gram|als_rows_f64": {_FLOAT64: 32},
+    r"als_rotate": {_FLOAT64: 8},
+    r"als_gradients": {_FLOAT64: 8, r"SHFL": 10},
+    r"bpr_draws": {r"LDG": 8, r"STG": 1},
+    r"bpr_round": {r"LDG": 8, r"FMUL": 8, r"SHFL": 4, r"STG": 4},
 }
 # The same where copies into shared memory are asynchronous, which sm_75 does not know.
-MUST_HAVE_FROM_80 = {r"(scan|sample)_mma_\w+|score_tile": {r"LDGSTS\..*128": 1}}
+MUST_HAVE_FROM_80 = {r"(scan|sample)_mma_\w+|score_tile|als_(rows\w*|gra\w+)": {r"LDGSTS\..*128": 1}}
 MUST_NOT_HAVE = [r"LDL", r"STL"]  # local memory
 
 

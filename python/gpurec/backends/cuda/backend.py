@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from ...device_arrays import DeviceArray, empty_like
-from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, Pruning, RowSets
+from .. import host_als
+from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, Pruning, RowSets, SparseRows
+from ..factor_ops import AlsRates
 from ..finite import require_finite
 from ..on_host import OnHost
 from ..panels import items_of_panels
 from ..report import SearchReport
 from . import matrices
 from .device_search import DeviceSearch, device_top_k
+from .factors import AlsOnDevice, widest
 from .host import HostSearch
 from .launches import Launcher
 from .params import NO_ROW
@@ -84,6 +87,26 @@ class CudaBackend(OnHost):
 
     def top_k(self, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         return matrices.top_k(self.launcher, self.workspaces, self.limits, scores, k)
+
+    def als_shared(self, factors: np.ndarray, unobserved_weight: float) -> Any:
+        if factors.shape[1] > widest(self.launcher):
+            return host_als.als_shared(factors, unobserved_weight)
+        return AlsOnDevice(self.launcher, self.workspaces, factors, unobserved_weight)
+
+    def als(
+        self,
+        shared: Any,
+        weights: SparseRows,
+        pulls: np.ndarray,
+        l2: np.ndarray,
+        start: np.ndarray | None,
+        rates: AlsRates,
+        many: bool,
+        out: np.ndarray,
+    ) -> float:
+        if isinstance(shared, AlsOnDevice):
+            return shared.solve(weights, pulls, l2, start, rates, out)
+        return host_als.als(shared, weights, pulls, l2, start, rates, many, out)
 
     def build_index(
         self,

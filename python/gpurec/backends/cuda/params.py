@@ -27,9 +27,13 @@ __all__ = [
     "ROW_OUT_OF_RANGE",
     "SCORE_TILE_BYTES",
     "TILE_ITEMS",
+    "AlsParams",
+    "GramParams",
     "Items",
     "MergeParams",
     "Queries",
+    "RankingParams",
+    "RotateParams",
     "ScoreParams",
     "SearchParams",
     "Sets",
@@ -166,4 +170,45 @@ class MergeParams(Structure):
         *_pointers("rows", "scores"),
         *_numbers("n_parts", "n_queries", "k_part", "k"),
         *_pointers("out_rows", "out_scores"),
+    )
+
+
+class AlsParams(Structure):
+    """Half a sweep of alternating least squares."""
+
+    _fields_ = (
+        *_pointers("table", "curvature", "indptr", "columns", "weights", "pulls", "l2", "order"),
+        *_pointers("solutions", "losses", "said", "failed", "matrices"),
+        ("unobserved_weight", c_double),
+        *_numbers("n_rows", "d", "stride", "width", "block_size", "steps", "chunk", "started"),
+    )
+
+
+class GramParams(Structure):
+    """Gram matrix of rows."""
+
+    _fields_ = (*_pointers("rows", "sums"), *_numbers("n", "stride", "n_parts", "chunk"))
+
+
+class RotateParams(Structure):
+    """Rows times a square matrix."""
+
+    _fields_ = (
+        *_pointers("rows", "matrix", "out"),
+        *_numbers("n", "d", "stride", "out_stride", "chunk"),
+    )
+
+
+class RankingParams(Structure):
+    """An epoch of pairwise ranking."""
+
+    _fields_ = (
+        *_pointers("users", "items", "biases", "users_of", "places", "item_of", "block_of"),
+        *_pointers("first_place", "n_drawable", "first_visit", "keys", "weights", "before", "totals"),
+        *_pointers("negatives", "shifts", "fractions", "counts"),
+        *_numbers("draw_key"),
+        *[(name, c_double) for name in ("rate", "penalty", "bias_rate", "bias_penalty")],
+        *_numbers("n_positives", "n_user_blocks", "n_item_blocks", "n_negatives", "n_draws", "d"),
+        *_numbers("user_stride", "item_stride", "softmax", "move_users", "move_positives", "move_negatives"),
+        *_numbers("round"),
     )

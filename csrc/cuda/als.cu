@@ -1,0 +1,2 @@
+// Kernels of alternating least squares.
+#include "device/als.cuh"

@@ -1,0 +1,2 @@
+// Kernels of pairwise ranking.
+#include "device/bpr.cuh"
