@@ -247,7 +247,7 @@ GPUREC_DEVICE bool solve_in_blocks(const AlsParams& p, const AlsRoom<Real>& room
 // shared: 4 (8 s (s + 1) + 7 width + stride + 2 chunk + chunk width) bytes + 48, s = width / 4, pieces rounded up to 16; the
 // first term only without `matrices`. Launch: any grid, 128 threads.
 // Bytes: 4 d an entry twice, the second time from a cache, for each block of components. Not measured.
-GPUREC_KERNEL(als_rows, AlsParams, kAlsThreads, 7) {
+GPUREC_KERNEL(als_rows, AlsParams, kAlsThreads, 4) {
   const AlsRoom<float> room(p);
   for (std::int64_t i = block_index(); i < p.n_rows; i += grid_blocks()) {
     const std::int64_t row = p.order[i];

@@ -162,7 +162,7 @@ GPUREC_DEVICE float pulls_of(float* x, int n, bool softmax, RankingLosses& losse
 // visit after visit; rows and biases move as cpu/bpr/visits.hpp says, operation by operation. -> factors, biases, sums.
 // Launch: any grid, blocks of whole warps. shared: 8 n_negatives bytes a warp, rounded up to 16 a piece.
 // Bytes: 8 d (2 + n_negatives) a visit. A task is one sequence: what it takes is the latency of its visits. Not measured.
-GPUREC_KERNEL(bpr_round, RankingParams, 128) {
+GPUREC_KERNEL(bpr_round, RankingParams, 128, 4) {
   const int lane = lane_index(), d = int(p.d), n = int(p.n_negatives), n_candidates = int(p.n_draws / p.n_negatives);
   const int n_warps = block_threads() / kWarp;
   SharedMemory memory;
