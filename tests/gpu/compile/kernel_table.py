@@ -48,7 +48,7 @@ MUST_HAVE = {
     r"quantise_tiles": {r"LDG": 8, r"LDS": 1, r"BAR": 1},
     r"prepare_\w+|gather_rows|tile_norms": {r"LDG": 4, _FLOAT64: 8},
     r"permit|check_sets": {r"LDG": 4, r"VOTE": 1},
-    r"als_\w+": {r"LDS": 4, r"BAR": 2},
+    r"als_\w+": {r"LDS": 2, r"BAR": 2},  # als_gram: 16 bytes of each side
     r"als_rows": {r"LDS\..*128": 8, r"FFMA": 128, r"ATOM": 1},
     r"als_gram|als_rows_f64": {_FLOAT64: 32},
     r"als_rotate": {_FLOAT64: 8},
