@@ -27,6 +27,7 @@ def plays(seed: int = 5) -> Interactions:
 
 def new(**settings) -> ImplicitALS:
     usual = {"n_factors": 9, "n_sweeps": 6, "regularisation": 0.05, "block_size": 4}
+    usual |= {"regularisation_exponent": 1.0, "unobserved_weight": 0.1}
     return ImplicitALS(**(usual | settings))
 
 
