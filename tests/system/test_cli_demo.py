@@ -43,7 +43,7 @@ def test_demo(tmp_path: Path) -> None:
     assert len(people) == 3
     for person in people:
         title, first_line, *films = person.splitlines()
-        assert re.fullmatch(r"User \d+, who rated \d+ of the films to learn from: top 10 by mf", title)
+        assert re.fullmatch(r"User \d+, who rated \d+ of the films to learn from: top 10 by user-knn", title)
         assert first_line == "rank\trecommended\tscore\tliked\tstars"
         rows = [film.split("\t") for film in films]
         assert [row[0] for row in rows] == [str(rank) for rank in range(1, 11)]

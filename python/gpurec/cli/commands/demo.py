@@ -55,8 +55,14 @@ def demo(
         note(f"fitting and judging {model.name}")
         return evaluate(model.fit(train), test, k=_K, relevant_from=_LIKED)
 
-    mf = MF(random_state=seed)
-    lists: list[Recommender] = [Popularity(), UserKNN(), ItemKNN(), mf, GFCF(random_state=seed)]
+    neighbours = UserKNN()
+    lists: list[Recommender] = [
+        Popularity(),
+        neighbours,
+        ItemKNN(),
+        MF(random_state=seed),
+        GFCF(random_state=seed),
+    ]
     of_ratings = {model.name: model for model in (UserKNN(rating="baseline"), ItemKNN(rating="baseline"))}
     evaluations = []
     for model in lists:
@@ -85,7 +91,7 @@ def demo(
     titles = {item_id: _title(item_id, title, year) for item_id, title, year in columns}
     for user_row in _people(train, seed):
         say()
-        _show_person(mf, train, user_row, titles)
+        _show_person(neighbours, train, user_row, titles)
 
 
 def _title(item_id: int, title: str | None, year: int | None) -> str:
