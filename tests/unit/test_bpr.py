@@ -55,7 +55,7 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_every_way_finds_the_tastes(way):
     losses = []
-    model = BPR(n_factors=4, seed=3, n_epochs=40, regularisation=0.05, **way)
+    model = BPR(n_factors=4, random_state=3, n_epochs=40, regularisation=0.05, **way)
     model.fit(plays(), callback=lambda epoch, _, metrics: losses.append(metrics["loss"]))
     assert own_taste(model) > 0.95
     assert losses[-1] < 0.8 * losses[0] and model.n_epochs == len(losses) == 40
@@ -192,11 +192,11 @@ def test_items_are_folded_in_alone_or_together():
         ({"bias_learning_rate": -0.1}, ValueError),
         ({"init_scale": np.nan}, ValueError),
         ({"patience": 0}, ValueError),
-        ({"seed": -1}, ValueError),
-        ({"seed": 2**63}, ValueError),
+        ({"random_state": -1}, ValueError),
+        ({"random_state": 2**63}, ValueError),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, error):
     with pytest.raises(error, match=rf"\[bpr\] expected {next(iter(settings))}"):
         BPR(**settings)
-    assert BPR(seed=None).settings["seed"] >= 0
+    assert BPR(random_state=None).settings["random_state"] >= 0

@@ -13,7 +13,7 @@ from gpurec.models import MODELS, Links, Recommender, load_model
 
 SMALL = {
     "mf": {"n_factors": 4, "max_epochs": 3, "validation_fraction": 0, "random_state": 1},
-    "bpr": {"n_factors": 5, "n_epochs": 4, "seed": 1},
+    "bpr": {"n_factors": 5, "n_epochs": 4, "random_state": 1},
     "bayesian-mf": {"n_factors": 3, "n_sweeps": 9, "burn_in": 2, "rank": 5, "n_samples": 3},
     "gf-cf": {"n_vectors": 6},
     "bspm": {"n_vectors": 6},

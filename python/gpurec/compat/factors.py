@@ -94,7 +94,7 @@ def import_factors(
     for side in factors:
         unknown = ~model.training.known(side)
         factors[side][unknown] = biases[side][unknown] = 0
-    model._set(
+    model._keep(
         user_factors=factors["user"],
         item_factors=factors["item"],
         user_biases=biases["user"],

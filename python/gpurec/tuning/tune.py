@@ -270,9 +270,8 @@ def _space(model: str, metric: Metric, space: Space | None, settings: Mapping[st
     known = inspect.signature(MODELS[model]).parameters
     found = space_of(model, of_ratings=metric.of_ratings) if space is None else space
     found = found.with_fixed(settings)
-    for name in ("random_state", "seed"):
-        if name in known and name not in {**found.fixed, **found.ranges}:
-            found = found.with_fixed({name: seed})
+    if "random_state" in known and "random_state" not in {**found.fixed, **found.ranges}:
+        found = found.with_fixed({"random_state": seed})
     if not found.ranges:
         raise ValueError(
             f"[tune] expected settings of {model} to tune for {metric.name}, got none; declare a Space, or "

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...artifacts import Artifact
 from ...errors import ArtifactError
-from ..recommender import Reasons, one_of, real_setting, whole_setting
+from ..recommender import Reasons, one_of, real_setting, seed_setting, whole_setting, with_columns
 from .ranking import RankingDescent
 
 __all__ = ["BPR"]
@@ -47,7 +47,7 @@ class BPR(RankingDescent):
         Standard deviation of the factors at the start (uniform, mean 0).
     patience : int
         Epochs without a better validation part after which the descent ends.
-    seed : int or None
+    random_state : int or None
         Same number, same bits, for any number of threads and any instruction set. None draws one and keeps it
         in `settings`.
 
@@ -96,11 +96,8 @@ class BPR(RankingDescent):
         bias_learning_rate: float | None = None,
         init_scale: float = 0.1,
         patience: int = 10,
-        seed: int | None = 0,
+        random_state: int | None = 0,
     ) -> None:
-        if seed is None:
-            # 63 bits stay exact in every JSON reader that knows 64-bit integers.
-            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
         if bias_learning_rate is not None:
             bias_learning_rate = real_setting("bpr", "bias_learning_rate", bias_learning_rate, 0, 1e6)
         super().__init__(
@@ -117,37 +114,17 @@ class BPR(RankingDescent):
             bias_learning_rate=bias_learning_rate,
             init_scale=real_setting("bpr", "init_scale", init_scale, 0, 1e6),
             patience=whole_setting("bpr", "patience", patience, 1),
-            seed=whole_setting("bpr", "seed", seed, 0),
+            random_state=seed_setting("bpr", random_state),
         )
-        if self.settings["seed"] >= 2**63:
-            raise ValueError(f"[bpr] expected seed below 2^63, got {seed}; choose a smaller one")
 
     # What was learnt.
 
-    def _set(
-        self, user_factors: np.ndarray, item_factors: np.ndarray, item_biases: np.ndarray, n_epochs: int
-    ) -> None:
-        self._indexes.clear()
-        self.user_factors, self.item_factors, self.item_biases = user_factors, item_factors, item_biases
-        self.n_epochs = n_epochs
-
-    @property
-    def _tables(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.user_factors, self.item_factors, self.item_biases
-
-    def _is_finite(self) -> bool:
-        return all(bool(np.isfinite(table).all()) for table in self._tables)
-
-    def _learnt(self) -> dict[str, Any]:
-        names = ("user_factors", "item_factors", "item_biases", "n_epochs")
-        return {name: getattr(self, name) for name in names}
-
     def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
-        return _with_column(self.user_factors, user_rows, np.ones(len(user_rows), np.float32))
+        return with_columns(self.user_factors, user_rows, np.ones(len(user_rows), np.float32))
 
     def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
         biases = np.append(self.item_biases, np.float32(0))[item_rows]  # row -1 is the last: nothing known
-        return _with_column(self.item_factors, item_rows, biases)
+        return with_columns(self.item_factors, item_rows, biases)
 
     def _factors(self, side: str) -> np.ndarray:
         return self.user_factors if side == "user" else self.item_factors
@@ -198,12 +175,3 @@ def _draws(name: str, value: Any) -> int:
     if value > _MOST_DRAWS:
         raise ValueError(f"[bpr] expected {name} of at most {_MOST_DRAWS}, got {value}; lower it")
     return value
-
-
-def _with_column(factors: np.ndarray, rows: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Factors of rows, zero for row -1, and one more column."""
-    vectors = np.empty((len(rows), factors.shape[1] + 1), np.float32)
-    vectors[:, :-1] = factors[rows]
-    vectors[rows < 0, :-1] = 0
-    vectors[:, -1] = column
-    return vectors

@@ -13,7 +13,7 @@ from ...errors import UnknownIdError
 from ...id_stores import plain_ids
 from ...ops.als import HalfSweep
 from ...ops.sparse_arguments import as_sparse_rows, transposed
-from ..recommender import Reasons, Recommendations, VectorModel
+from ..recommender import Reasons, Recommendations, VectorModel, with_columns
 from ..recommender.queries import checked_k, every_or_each_query
 
 if TYPE_CHECKING:
@@ -341,20 +341,13 @@ class FoldingModel(VectorModel):
         return reasons
 
     def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
-        return _or_zero(self.user_factors, user_rows)
+        return with_columns(self.user_factors, user_rows)
 
     def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
-        return _or_zero(self.item_factors, item_rows)
+        return with_columns(self.item_factors, item_rows)
 
     def _factors(self, side: str) -> np.ndarray:
         return self.user_factors if side == "user" else self.item_factors
-
-
-def _or_zero(factors: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Factors of rows, zero for row -1."""
-    vectors = factors[rows]
-    vectors[rows < 0] = 0
-    return vectors
 
 
 def _taken(matrix: SparseRows, rows: np.ndarray) -> SparseRows:

@@ -81,7 +81,7 @@ def _drawn_items(model: RankingDescent) -> np.ndarray:
     known = np.flatnonzero(model.training.item_counts > 0)
     if len(known) <= _ITEMS_DRAWN:
         return known
-    chooser = np.random.Generator(np.random.PCG64(model.settings["seed"]))
+    chooser = np.random.Generator(np.random.PCG64(model.settings["random_state"]))
     return np.sort(chooser.permutation(known)[:_ITEMS_DRAWN])
 
 

@@ -200,7 +200,7 @@ class RankingDescent(VectorModel):
             n_negatives=settings["n_negatives"],
             n_candidates=settings["n_candidates"] if hard else 1,
             weights=weights,
-            seed=settings["seed"],
+            seed=settings["random_state"],
             first_epoch=epoch,
             **how,
         )
@@ -216,7 +216,7 @@ class RankingDescent(VectorModel):
 
     def _new_factors(self, side: str, counts: np.ndarray, epoch: int) -> np.ndarray:
         """Factors that rows begin with after an epoch; of rows without interactions zero."""
-        seeds = [self.settings["seed"], ("user", "item").index(side), epoch]
+        seeds = [self.settings["random_state"], ("user", "item").index(side), epoch]
         start = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seeds)))
         factors = start.random((len(counts), self.settings["n_factors"]), dtype=np.float32)
         factors -= np.float32(0.5)
@@ -251,7 +251,7 @@ class RankingDescent(VectorModel):
     def _right(self, positives: SparseRows, visited: np.ndarray) -> float:
         """The share of negatives, drawn once and all alike, that score less than held-out interactions."""
         drawn = (self.training.item_counts > 0).astype(np.uint32)
-        how = {"weights": drawn, "seed": self.settings["seed"], "first_epoch": _VALIDATION_EPOCH}
+        how = {"weights": drawn, "seed": self.settings["random_state"], "first_epoch": _VALIDATION_EPOCH}
         how |= {"n_negatives": _VALIDATION_NEGATIVES, "visited": visited, "moves": ()}
         return bpr_epochs(positives, *self._tables, RankingRates(0, 0, 0, 0), **how).right
 

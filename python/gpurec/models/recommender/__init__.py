@@ -6,8 +6,8 @@ from .fitted import KIND
 from .queries import UnknownUsers
 from .recommendations import Recommendations
 from .score_rows import HistoryModel, ScoreRowModel
-from .settings import one_of, real_setting, whole_setting
-from .vectors import VectorModel
+from .settings import one_of, real_setting, seed_setting, whole_setting
+from .vectors import VectorModel, with_columns
 
 __all__ = [
     "KIND",
@@ -22,5 +22,7 @@ __all__ = [
     "VectorModel",
     "one_of",
     "real_setting",
+    "seed_setting",
     "whole_setting",
+    "with_columns",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["one_of", "real_setting", "whole_setting"]
+__all__ = ["one_of", "real_setting", "seed_setting", "whole_setting"]
 
 
 def whole_setting(model: str, name: str, value: Any, low: int) -> int:
@@ -40,6 +40,23 @@ def real_setting(model: str, name: str, value: Any, low: float, high: float) -> 
     if not (low <= value <= high and math.isfinite(value)):
         raise ValueError(f"[{model}] expected {name} from {low} to {high}, got {value}; choose one inside")
     return float(value)
+
+
+def seed_setting(model: str, random_state: Any) -> int:
+    """A seed of 0 or more, below 2^63; None draws one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+    if random_state is None:
+        # 63 bits stay exact in every JSON reader that knows 64-bit integers.
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+    seed = whole_setting(model, "random_state", random_state, 0)
+    if seed >= 2**63:
+        raise ValueError(f"[{model}] expected random_state below 2^63, got {seed}; choose a smaller one")
+    return seed
 
 
 def one_of(model: str, name: str, value: Any, known: tuple[str, ...]) -> str:

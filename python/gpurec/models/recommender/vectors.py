@@ -16,7 +16,7 @@ from ...types import TopK
 from .base import Recommender
 from .queries import Slices, as_pair, join_pairs, pair_of_queries
 
-__all__ = ["VectorModel"]
+__all__ = ["VectorModel", "with_columns"]
 
 # More users than this are answered block by block, so that not all their vectors and seen items are gathered.
 _USERS_AT_ONCE = 4096
@@ -79,3 +79,14 @@ class VectorModel(Recommender):
                 self._user_vectors(user_rows[piece]), self._item_vectors(item_rows[piece])
             )
         return scores
+
+
+def with_columns(factors: np.ndarray, rows: np.ndarray, *more: np.ndarray) -> np.ndarray:
+    """Factors of rows, zero for row -1, and more columns beside them; each value rounded once to float32."""
+    n_factors = factors.shape[1]
+    vectors = np.empty((len(rows), n_factors + len(more)), dtype=np.float32)
+    vectors[:, :n_factors] = factors[rows]
+    vectors[rows < 0, :n_factors] = 0
+    for column, values in enumerate(more, start=n_factors):
+        vectors[:, column] = values
+    return vectors

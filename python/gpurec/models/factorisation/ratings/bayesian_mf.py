@@ -13,8 +13,8 @@ from ....errors import ArtifactError, UnknownIdError
 from ....id_stores import id_at, plain_ids
 from ....ops.sparse_arguments import as_sparse_rows, transposed
 from ....progress import Progress, reporter
-from ...recommender import Callback, one_of, real_setting, whole_setting
-from .biased_factors import BiasedFactors, seed_setting
+from ...recommender import Callback, one_of, real_setting, seed_setting, whole_setting
+from .biased_factors import BiasedFactors
 from .draws import Draws
 from .gibbs_chain import GibbsChain
 from .implicit import IMPLICIT, features_of

@@ -10,19 +10,11 @@ import numpy as np
 
 from ....artifacts import Artifact
 from ....errors import ArtifactError
-from ...recommender import Reasons, VectorModel, whole_setting
+from ...recommender import Reasons, VectorModel, with_columns
 
-__all__ = ["BiasedFactors", "seed_setting"]
+__all__ = ["BiasedFactors"]
 
 _TABLES = ("user_factors", "item_factors", "user_biases", "item_biases")
-
-
-def seed_setting(model: str, random_state: Any) -> int:
-    """A seed of at least 0; None draws one."""
-    if random_state is None:
-        # 63 bits stay exact in every JSON reader that knows 64-bit integers.
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
-    return whole_setting(model, "random_state", random_state, 0)
 
 
 class BiasedFactors(VectorModel):
@@ -70,11 +62,11 @@ class BiasedFactors(VectorModel):
         # The query (q, 1, mu + b_u) meets the item (x, b_i, 1): the biases are coordinates.
         biases = np.append(self.user_biases, np.float32(0))[user_rows]  # row -1 is the last: nothing known
         ones = np.ones(len(user_rows))
-        return _columns(self.user_factors, user_rows, ones, self.mean + biases.astype(np.float64))
+        return with_columns(self.user_factors, user_rows, ones, self.mean + biases.astype(np.float64))
 
     def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
         biases = np.append(self.item_biases, np.float32(0))[item_rows]
-        return _columns(self.item_factors, item_rows, biases, np.ones(len(item_rows)))
+        return with_columns(self.item_factors, item_rows, biases, np.ones(len(item_rows)))
 
     def _factors(self, side: str) -> np.ndarray:
         return self.user_factors if side == "user" else self.item_factors
@@ -122,15 +114,4 @@ class BiasedFactors(VectorModel):
             raise ArtifactError("[load] expected finite factors and biases, got others; fit and save again")
         if not isinstance(mean, (int, float)) or not math.isfinite(mean):
             raise ArtifactError(f"[load] expected mean as a finite number, got {mean!r:.60}")
-        BiasedFactors._set(self, **tensors, mean=float(mean))
-
-
-def _columns(factors: np.ndarray, rows: np.ndarray, *more: np.ndarray) -> np.ndarray:
-    """Factors of rows, zero for row -1, and more columns beside them; each value rounded once to float32."""
-    n_factors = factors.shape[1]
-    vectors = np.empty((len(rows), n_factors + len(more)), dtype=np.float32)
-    vectors[:, :n_factors] = factors[rows]
-    vectors[rows < 0, :n_factors] = 0
-    for column, values in enumerate(more, start=n_factors):
-        vectors[:, column] = values
-    return vectors
+        self._set(**tensors, mean=float(mean))

@@ -15,9 +15,9 @@ from ....errors import ArtifactError
 from ....ops.sgd import FactorTable, SgdRates, sgd_epoch
 from ....ops.sparse_arguments import as_sparse_rows
 from ....progress import Progress, reporter
-from ...recommender import Callback, one_of, real_setting, whole_setting
+from ...recommender import Callback, one_of, real_setting, seed_setting, whole_setting
 from .alternating import Penalties, als_sweeps
-from .biased_factors import BiasedFactors, seed_setting
+from .biased_factors import BiasedFactors
 from .implicit import IMPLICIT
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class MF(BiasedFactors):
             if stop or (validation is not None and epoch - best[1] >= self.settings["patience"]):
                 break
         if validation is not None:
-            self._set(**best[2])
+            self._keep(**best[2])
         return self.n_epochs
 
     def _epochs(self, ratings: _Ratings, n_epochs: int) -> Iterator[dict[str, Any]]:
@@ -233,7 +233,7 @@ class MF(BiasedFactors):
                     "lower learning_rate and bias_learning_rate, or take outliers from the weights"
                 )
             root = math.sqrt(scale)
-            self._set(
+            self._keep(
                 user_factors=users.factors * np.float32(root),
                 item_factors=items.factors * np.float32(root),
                 user_biases=users.biases * np.float32(scale),
@@ -270,7 +270,7 @@ class MF(BiasedFactors):
         )
         root = math.sqrt(scale)
         for epoch, (users, items, squared_errors, loss) in zip(range(1, n_epochs + 1), sweeps):
-            self._set(
+            self._keep(
                 user_factors=(users.vectors[:, 1:] * root).astype(np.float32),
                 item_factors=(items.vectors[:, 1:] * root).astype(np.float32),
                 user_biases=(users.vectors[:, 0] * scale).astype(np.float32),
@@ -342,8 +342,8 @@ class MF(BiasedFactors):
     def _learnt(self) -> dict[str, Any]:
         return super()._learnt() | {"n_epochs": self.n_epochs}
 
-    def _set(self, *tables: Any, n_epochs: int = 0, **learnt: Any) -> None:
-        super()._set(*tables, **learnt)
+    def _keep(self, n_epochs: int, **learnt: Any) -> None:
+        self._set(**learnt)
         self.n_epochs = n_epochs
 
 
