@@ -63,11 +63,17 @@ def run(folds: list[int]) -> dict[str, Any]:
                 lists.setdefault(name, {}).setdefault(metric, []).append(found.per_user[metric])
         scaled = models["stacking"].coefficients
         learnt.append((scaled / np.abs(scaled).sum()).tolist())
-        seeds: list[Any] = [("mf", {"random_state": seed}) for seed in range(4)]
-        raters = {"mf": MF(), "mean of 4 mf": Hybrid(seeds), "stacked 4 mf": Hybrid(seeds, method="stacking")}
-        raters["stacked mf of 10, 50, 200"] = Hybrid(
-            [("mf", {"n_factors": n}) for n in (10, 50, 200)], method="stacking"
-        )
+        descent = {"method": "sgd", "n_factors": 50}
+        seeds: list[Any] = [("mf", {**descent, "random_state": seed}) for seed in range(4)]
+        raters: dict[str, Any] = {
+            "mf": MF(),
+            "mf by descent": MF(50, method="sgd"),
+            "mean of 4 mf by descent": Hybrid(seeds),
+            "stacked 4 mf by descent": Hybrid(seeds, method="stacking"),
+            "stacked mf by descent of 10, 50, 200": Hybrid(
+                [("mf", {**descent, "n_factors": n}) for n in (10, 50, 200)], method="stacking"
+            ),
+        }
         for name, model in raters.items():
             rmse.setdefault(name, []).append(evaluate(model.fit(train), test, k=_K).mean("rmse"))
     joined = {n: {m: np.concatenate(v) for m, v in metrics.items()} for n, metrics in lists.items()}
