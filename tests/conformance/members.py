@@ -61,8 +61,8 @@ MEMBERS = {name: _ALL_MEMBERS[name] for name in (_CHOSEN.split(",") if _CHOSEN e
 # Instruction sets of the chosen members.
 ISAS = tuple(name.removeprefix("cpu-") for name in MEMBERS if name.startswith("cpu-"))
 
-# Ten cases of each kind in the ordinary run; .ci/full asks for 10,000.
-EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", 10 * len(KINDS)))
+# Six cases of each kind in the ordinary run; .ci/full asks for 10,000.
+EXAMPLES = int(os.environ.get("GPUREC_CONFORMANCE_EXAMPLES", 6 * len(KINDS)))
 CASES_PER_TEST = len(KINDS)
 # Processes that divide the cases among themselves: "1/2" takes the first of two shares.
 SHARE, N_SHARES = map(int, os.environ.get("GPUREC_CONFORMANCE_SHARE", "1/1").split("/"))
