@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import gpurec
 from gpurec import ItemIndex
@@ -196,6 +197,49 @@ def test_samples_are_large_enough_and_lists_hold_what_is_expected(n_tiles, k):
     assert 4 * sample.rank <= sample.n_sampled * 64 // sample.group or sample.group == 1
     assert sample.n_expected >= k and plan.capacity >= min(2 * sample.n_expected, n_tiles * 64)
     assert all(size >= 0 for size in workspace_sizes(plan, 64, 64, 64).values())
+
+
+RATES = gpurec.RankingRates(0.1, 0.05, 0.07, 0.02)
+POSITIVES = csr_array((RNG.random((12, 20)) < 0.4).astype(np.float32))
+
+
+def ranked(backend, **how) -> list[np.ndarray]:
+    """Tables after two epochs of ranking by pairs."""
+    rng = np.random.default_rng(3)
+    tables = [rng.standard_normal(shape, dtype=np.float32) for shape in ((12, 9), (20, 9), (20,))]
+    gpurec.bpr_epochs(POSITIVES, *tables, RATES, n_epochs=2, n_blocks=3, backend=backend, **how)
+    return tables
+
+
+@pytest.mark.parametrize(("n_negatives", "on_device"), [(3, True), (10_000, False)])
+def test_negatives_for_which_a_block_has_no_room_are_the_hosts(n_negatives, on_device):
+    before = NATIVE.counters()["launches"]
+    found = ranked(EmulatedCudaBackend(), n_negatives=n_negatives)
+    assert (NATIVE.counters()["launches"] > before) == on_device
+    for mine, theirs in zip(found, ranked("cpu", n_negatives=n_negatives)):
+        np.testing.assert_array_equal(mine.view(np.uint32), theirs.view(np.uint32))
+
+
+def test_epochs_without_memory_change_nothing(little_memory):
+    tables = [np.ones(shape, np.float32) for shape in ((12, 9), (20, 9), (20,))]
+    backend = EmulatedCudaBackend()
+    little_memory(1000)
+    with pytest.raises(gpurec.DeviceError, match=r"expected \d+ bytes"):
+        gpurec.bpr_epochs(POSITIVES, *tables, RATES, backend=backend)
+    assert all((table == 1).all() for table in tables)
+
+
+def test_epochs_are_free_of_races():
+    traced = device_module("_cuda_traced")
+    if traced is None:
+        pytest.skip("the traced module is not built")
+    traced.reset_trace()
+    weights = RNG.integers(0, 3, 20).astype(np.uint32)
+    how = {"weights": weights, "keys": np.arange(12) + 5, "visited": RNG.random(POSITIVES.nnz) < 0.8}
+    for mine, theirs in zip(ranked(EmulatedCudaBackend("_cuda_traced"), **how), ranked("cpu", **how)):
+        np.testing.assert_array_equal(mine.view(np.uint32), theirs.view(np.uint32))
+    seen = traced.trace()
+    assert (seen["races"], seen["uninitialised_reads"], seen["outside"]) == (0, 0, 0), seen["reports"]
 
 
 @pytest.mark.parametrize("metric", ["dot", "euclidean"])

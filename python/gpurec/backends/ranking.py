@@ -1,4 +1,4 @@
-"""What a backend promises to op `bpr`."""
+"""What a backend promises to op `bpr`, and how every backend cuts an epoch into blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import numpy as np
 if TYPE_CHECKING:
     from .base import SparseRows
 
-__all__ = ["RankingJob", "Ranks"]
+__all__ = ["BLOCKS", "DRAWS", "GOLDEN", "RankingJob", "Ranks", "epoch_key", "mix", "user_bounds"]
+
+GOLDEN = 0x9E3779B97F4A7C15
+BLOCKS, DRAWS = 1, 2  # what random numbers are for
+_WORD = (1 << 64) - 1
+_BLOCKS_OF_FIXED_ITEMS = 64
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,34 @@ class RankingJob:
     @property
     def items_move(self) -> bool:
         return self.move_positives or self.move_negatives
+
+    @property
+    def n_user_blocks(self) -> int:
+        return self.n_blocks if self.items_move else _BLOCKS_OF_FIXED_ITEMS
+
+    @property
+    def n_item_blocks(self) -> int:
+        return self.n_blocks if self.items_move else 1
+
+
+def mix(z: int) -> int:
+    """The finaliser of SplitMix64."""
+    z &= _WORD
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
+    return z ^ (z >> 31)
+
+
+def epoch_key(seed: int, epoch: int, purpose: int) -> int:
+    """What random numbers of an epoch begin with, for `BLOCKS` or `DRAWS`."""
+    return mix(mix(seed + GOLDEN) + GOLDEN * (2 * epoch + purpose))
+
+
+def user_bounds(indptr: np.ndarray, n_blocks: int) -> list[int]:
+    """The first row of each block of users, and their number: blocks have about as many positives."""
+    n = int(indptr[-1])
+    starts = [n // n_blocks * block + min(n % n_blocks, block) for block in range(1, n_blocks)]
+    return [0, *np.searchsorted(indptr[:-1], starts).tolist(), len(indptr) - 1]
 
 
 class Ranks(Protocol):

@@ -14,15 +14,11 @@ from typing import Any
 import numpy as np
 
 from .base import SparseRows
-from .ranking import RankingJob
+from .ranking import BLOCKS, DRAWS, GOLDEN, RankingJob, epoch_key, mix, user_bounds
 
 __all__ = ["bpr_epochs"]
 
-_WORD = (1 << 64) - 1
-_GOLDEN = 0x9E3779B97F4A7C15
-_BLOCKS, _DRAWS = 1, 2  # what random numbers are for
 _LANES = 16
-_BLOCKS_OF_FIXED_ITEMS = 64
 _LOG2_E = np.float32(1.4426950408889634)
 _EXP2 = np.array(
     [
@@ -55,7 +51,7 @@ def bpr_epochs(
     # What of a task is added first does not show in the reference's sums, which no test compares bit for bit.
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for epoch in range(job.first_epoch, job.first_epoch + job.n_epochs):
-            draw_key = _epoch_key(job.seed, epoch, _DRAWS)
+            draw_key = epoch_key(job.seed, epoch, DRAWS)
             for user, places, block in _meetings(positives, weights, job, epoch):
                 row = positives.columns[places]
                 draws = _Draws(block, weights[block].tolist(), row.tolist())
@@ -66,38 +62,23 @@ def bpr_epochs(
                         model.n_skipped += 1
                         continue
                     pair = (int(keys[user]) << 32) + item
-                    drawn = draws.take(_mix(draw_key + _GOLDEN * pair), job.n_negatives * job.n_candidates)
+                    drawn = draws.take(mix(draw_key + GOLDEN * pair), job.n_negatives * job.n_candidates)
                     model.visit(user, item, drawn)
     terms = job.n_negatives if job.loss == "bpr" else 1
     return model.loss / terms, model.n_visits, model.n_pairs_right, model.n_skipped
-
-
-def _mix(z: int) -> int:
-    z &= _WORD
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
-    return z ^ (z >> 31)
-
-
-def _epoch_key(seed: int, epoch: int, purpose: int) -> int:
-    return _mix(_mix(seed + _GOLDEN) + _GOLDEN * (2 * epoch + purpose))
 
 
 def _meetings(
     positives: SparseRows, weights: np.ndarray, job: RankingJob, epoch: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Each user with places of its positives in one block of items, and that block's drawable items."""
-    n_items = positives.n_columns
-    n_item_blocks, n_user_blocks = job.n_blocks, job.n_blocks
-    if not job.items_move:
-        n_item_blocks, n_user_blocks = 1, _BLOCKS_OF_FIXED_ITEMS
-    key = _epoch_key(job.seed, epoch, _BLOCKS)
+    n_items, indptr = positives.n_columns, positives.indptr
+    n_item_blocks, n_user_blocks = job.n_item_blocks, job.n_user_blocks
+    key = epoch_key(job.seed, epoch, BLOCKS)
     block_of = np.zeros(n_items, np.int64)
     if n_item_blocks > 1:
-        block_of[:] = [(_mix(key + _GOLDEN * item) * n_item_blocks) >> 64 for item in range(n_items)]
-    n, indptr = int(positives.indptr[-1]), positives.indptr
-    starts = [n // n_user_blocks * block + min(n % n_user_blocks, block) for block in range(n_user_blocks)]
-    bounds = [0, *np.searchsorted(indptr[:-1], starts[1:]).tolist(), positives.n_rows]
+        block_of[:] = [(mix(key + GOLDEN * item) * n_item_blocks) >> 64 for item in range(n_items)]
+    bounds = user_bounds(indptr, n_user_blocks)
     drawable = [np.flatnonzero((block_of == block) & (weights > 0)) for block in range(n_item_blocks)]
     for turn in range(n_item_blocks):
         for user_block in range(n_user_blocks):
@@ -119,7 +100,7 @@ class _Draws:
         self.left = sum(free)
 
     def take(self, stream: int, n: int) -> list[int]:
-        numbers = [(_mix(stream + _GOLDEN * (t + 1)) * self.left) >> 64 for t in range(n)]
+        numbers = [(mix(stream + GOLDEN * (t + 1)) * self.left) >> 64 for t in range(n)]
         found = np.searchsorted(self._ends, np.array(numbers, np.uint64), side="right")
         return [self._rows[place] for place in found.tolist()]
 

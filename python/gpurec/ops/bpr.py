@@ -157,7 +157,8 @@ def bpr_epochs(
         What moves; the rest is read only. Biases move with their items. Where items do not move, there is one
         block of them, and a user's factors depend on nobody else.
     backend : str or Backend, optional
-        Devices have no kernel for it: "cuda" and "cupy" compute it on the host.
+        "cuda" computes on the device where a block's shared memory holds a visit's negatives, "cupy" on the
+        host.
 
     Returns
     -------

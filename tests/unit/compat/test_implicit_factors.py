@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_array, csr_matrix
 
+from gpurec.compat.implicit.cpu import lmf
 from gpurec.compat.implicit.cpu.als import AlternatingLeastSquares
 from gpurec.compat.implicit.cpu.bpr import BayesianPersonalizedRanking
+from gpurec.compat.implicit.cpu.lmf import LogisticMatrixFactorization, likelihood_gradient
 from gpurec.compat.implicit.recommender_base import ModelFitError
 
 RANDOM = np.random.default_rng(4)
@@ -206,3 +208,93 @@ def test_recommend_all_is_deprecated() -> None:
     with pytest.warns(DeprecationWarning):
         some = model.recommend_all(PLAYS[5:], N=4, users_items_offset=5)
     assert some.tolist() == ids[5:].tolist()
+
+
+# Two tastes: users and items of each in turn.
+TASTES = csr_matrix(
+    (RANDOM.random((24, 16)) < 0.1)
+    | (RANDOM.random((24, 16)) < 0.6) & (np.arange(24)[:, np.newaxis] % 2 == np.arange(16) % 2),
+    dtype=np.float32,
+)
+
+
+def logistic(plays: csr_matrix = TASTES, **settings: Any) -> LogisticMatrixFactorization:
+    model = LogisticMatrixFactorization(**{"factors": 4, "random_state": 1} | settings)
+    model.fit(plays, show_progress=False)
+    return model
+
+
+def test_logistic_gradients_are_those_of_the_likelihood() -> None:
+    rng = np.random.default_rng(2)
+    own, others = (rng.standard_normal((n, 5)).astype(np.float32) for n in (7, 9))
+    liked, drawn = rng.random((7, 9)) * (rng.random((7, 9)) < 0.4), rng.integers(0, 3, (7, 9))
+    liked[3], drawn[3] = 0, 0
+
+    def likelihood(x: np.ndarray) -> float:
+        odds = x @ others.astype(np.float64).T
+        penalty = 0.7 / 2 * (x**2).sum()
+        return float(-(liked * np.log1p(np.exp(-odds)) + drawn * np.log1p(np.exp(odds))).sum() - penalty)
+
+    found = likelihood_gradient(own, others, csr_array(np.float32(liked)), csr_array(np.float32(drawn)), 0.7)
+    for at in np.ndindex(own.shape):
+        ends = []
+        for h in (1e-5, -1e-5):
+            x = own.astype(np.float64)
+            x[at] += h
+            ends.append(likelihood(x))
+        assert abs(found[at] - (ends[0] - ends[1]) / 2e-5) < 2e-5
+
+
+def logistic_loss(model: LogisticMatrixFactorization) -> float:
+    """Over all pairs, and half the penalty on what is no bias."""
+    odds = (model.user_factors @ model.item_factors.T).astype(np.float64)
+    liked = TASTES.toarray()
+    squares = (model.user_factors[:, :-2] ** 2).sum() + (model.item_factors[:, :-2] ** 2).sum()
+    return float((np.log1p(np.exp(odds)) - liked * odds).sum() + model.regularization / 2 * squares)
+
+
+def test_logistic_factors_learn() -> None:
+    losses = [logistic_loss(logistic(iterations=n, neg_prop=1)) for n in (1, 5, 25)]
+    assert losses[0] > losses[1] > losses[2]
+    told: list[int] = []
+    model = LogisticMatrixFactorization(factors=4, random_state=1)
+    model.fit(TASTES, show_progress=False, callback=lambda iteration, seconds: told.append(iteration))
+    assert told == list(range(30))
+    assert model.user_factors.shape == (24, 6) and model.item_factors.shape == (16, 6)
+    assert (model.user_factors[:, -2] == 1).all() and (model.item_factors[:, -1] == 1).all()
+    odds, liked = model.user_factors @ model.item_factors.T, TASTES.toarray() > 0
+    right = [(row[had][:, np.newaxis] > row[~had]).mean() for row, had in zip(odds, liked)]
+    assert np.mean(right) > 0.9
+
+
+def test_threads_and_pieces_of_a_step_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = logistic(iterations=8)
+    for n_threads in (1, 7):
+        monkeypatch.setenv("GPUREC_NUM_THREADS", str(n_threads))
+        again = logistic(num_threads=n_threads, iterations=8)
+        assert again.user_factors.tobytes() == one.user_factors.tobytes()
+        assert again.item_factors.tobytes() == one.item_factors.tobytes()
+    monkeypatch.setattr(lmf, "_PAIRS_AT_ONCE", 100)
+    pieces = logistic(iterations=8)
+    assert pieces.item_factors.tobytes() == one.item_factors.tobytes()
+    assert logistic(random_state=2, iterations=8).item_factors.tobytes() != one.item_factors.tobytes()
+
+
+def test_rows_without_entries_and_a_second_fit() -> None:
+    plays = TASTES.copy()
+    plays.resize(25, 17)
+    model = logistic(plays, iterations=3)
+    assert model.user_factors[24].tolist() == [0] * 4 + [1, 0]
+    assert model.item_factors[16].tolist() == [0] * 4 + [0, 1]
+    before = model.item_factors.copy()
+    model.fit(plays, show_progress=False)
+    assert not np.array_equal(model.item_factors, before)
+    half = logistic(dtype=np.float64, iterations=2)
+    assert half.user_factors.dtype == np.float64
+    empty = logistic(csr_matrix((3, 2), dtype=np.float32), iterations=2)
+    assert empty.item_factors[:, :-1].tolist() == [[0] * 5] * 2
+
+
+def test_logistic_steps_that_leave_all_bounds() -> None:
+    with pytest.raises(ModelFitError, match="learning_rate"):
+        logistic(learning_rate=1e38)

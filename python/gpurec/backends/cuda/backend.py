@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from ...device_arrays import DeviceArray, empty_like
-from .. import host_als
+from .. import host_als, host_bpr
 from ..base import NO_DEVICE_FILTERS, DeviceFilters, Filters, Pruning, RowSets, SparseRows
 from ..factor_ops import AlsRates
 from ..finite import require_finite
 from ..on_host import OnHost
 from ..panels import items_of_panels
+from ..ranking import RankingJob
 from ..report import SearchReport
 from . import matrices
+from .bpr import RankingOnDevice
 from .device_search import DeviceSearch, device_top_k
 from .factors import AlsOnDevice, widest
 from .host import HostSearch
@@ -107,6 +109,12 @@ class CudaBackend(OnHost):
         if isinstance(shared, AlsOnDevice):
             return shared.solve(weights, pulls, l2, start, rates, out)
         return host_als.als(shared, weights, pulls, l2, start, rates, many, out)
+
+    def bpr_epochs(self, positives: SparseRows, *arrays: Any, job: RankingJob) -> tuple[float, int, int, int]:
+        ranking = RankingOnDevice(self.launcher, self.workspaces, job)
+        if ranking.can:
+            return ranking.run(positives, *arrays)
+        return host_bpr.bpr_epochs(positives, *arrays, job=job)
 
     def build_index(
         self,
