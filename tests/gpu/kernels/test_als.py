@@ -79,18 +79,35 @@ def test_rows_solve_their_equations(d: int, seed: int) -> None:
     check(arguments, gpurec.als(**arguments, backend=backend(seed)))
 
 
+@pytest.mark.parametrize(
+    ("d", "counts"), [(24, (1, 3, 4, 5, 20, 21, 23, 24)), (64, (17, 57, 61)), (120, (32, 33))]
+)
+def test_rows_with_fewer_entries_than_factors(d: int, counts: tuple[int, ...]) -> None:
+    for seed in (1, 2):
+        arguments = problem(d, seed, counts, max(counts))
+        arguments["weights"].data += np.float32(1)  # more than columns without an entry
+        check(arguments, gpurec.als(**arguments, backend=backend(seed)))
+
+
 @pytest.mark.parametrize("d", [18, 32])
 def test_rows_that_float32_does_not_suffice_for(d: int) -> None:
-    """Fewer entries than factors and nearly no penalty, or entries that take away what all others say."""
+    """Nearly no penalty on few entries that are alike, or entries that take away what all others say.
+
+    Of few entries that are not alike there are as many equations, which float32 suffices for.
+    """
     arguments = problem(d, 2, (0, 1, 5, 160, 100))
     arguments["l2"] = np.full(5, 1e-6)
-    everything = slice(*arguments["weights"].indptr[3:5])
-    arguments["weights"].data[everything] = 0
-    for w0, n_failed in ((0.0, 2), (1.0, 1)):
-        arguments["unobserved_weight"] = w0
+    weights = arguments["weights"]
+    weights.data[: weights.indptr[3]] += 1  # of both rows with few entries
+    weights.data[weights.indptr[3] : weights.indptr[4]] = 0
+    few = weights.indices[weights.indptr[2] : weights.indptr[3]]
+    for alike, w0, n_failed in ((False, 0.0, 0), (True, 0.0, 1), (False, 1.0, 1)):
+        changed = arguments | {"factors": arguments["factors"].copy(), "unobserved_weight": w0}
+        if alike:
+            changed["factors"][few] = changed["factors"][few[0]]
         emulated = backend(d)
         with counted_failures(emulated) as failed:
-            check(arguments, gpurec.als(**arguments, backend=emulated))
+            check(changed, gpurec.als(**changed, backend=emulated))
         assert failed == [n_failed]
 
 
