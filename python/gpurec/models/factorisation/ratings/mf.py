@@ -243,7 +243,8 @@ class MF(BiasedFactors):
         """Which ratings find the number of epochs, bool (n,)."""
         held_out = np.zeros(n, dtype=bool)
         n_held_out = round(self.settings["validation_fraction"] * n)
-        held_out[self._generator("split").permutation(n)[:n_held_out]] = True
+        if n_held_out:
+            held_out[self._generator("split").permutation(n)[:n_held_out]] = True
         return held_out
 
     def _rows_of(self, part: Interactions) -> Ratings:
