@@ -31,12 +31,13 @@ MINUTES, HOUR = 5 / 1440, 1 / 24
 # What is tried: settings, and whether the films' attributes are given.
 TRIED: list[tuple[dict[str, float], bool]] = [
     ({}, False),
-    *[({"user_days": days}, False) for days in (MINUTES, HOUR, 1.0, 30.0)],
-    *[({"item_days": days}, False) for days in (30.0, 365.0, 1460.0)],
+    *[({"user_days": days}, False) for days in (MINUTES, HOUR, 1.0)],
+    *[({"item_days": days}, False) for days in (365.0, 1460.0)],
     ({}, True),
+    ({"user_days": 1.0}, True),
 ]
 # What won there, and is measured.
-TIMES = {"user_days": 1.0}
+TIMES = {"user_days": HOUR}
 FILM = {"genres": MultiLabel(idf=False), "year": Numeric(n_knots=8)}
 USER = {"age": Numeric(n_knots=8), "sex": Categorical(), "job": Categorical()}
 
@@ -90,7 +91,7 @@ def search() -> None:
         )
 
 
-def measure() -> None:
+def measure(chosen: list[int]) -> None:
     films, users = films_of_100k(), users_of_100k()
     both = {"item_features": films, "user_features": users}
     cases: list[tuple[str, dict[str, Any], dict[str, FeatureTable]]] = [
@@ -101,7 +102,7 @@ def measure() -> None:
         ("and times and attributes", TIMES, both),
     ]
     folder = data_folder() / "ml-100k"
-    for name, settings, features in cases:
+    for name, settings, features in [cases[place] for place in chosen]:
         found = []
         for fold in range(1, 6):
             parts = (Interactions.from_file(folder / f"u{fold}.{part}") for part in ("base", "test"))
@@ -114,4 +115,9 @@ def measure() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=("search", "measure"))
-    {"search": search, "measure": measure}[parser.parse_args().task]()
+    parser.add_argument("--cases", type=int, nargs="*", default=range(5), help="which are measured")
+    arguments = parser.parse_args()
+    if arguments.task == "search":
+        search()
+    else:
+        measure(arguments.cases)
