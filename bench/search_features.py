@@ -99,7 +99,7 @@ def measure(chosen: list[int]) -> None:
         ("and times", TIMES, {}),
         ("and attributes of films", {}, {"item_features": films}),
         ("and attributes of films and users", {}, both),
-        ("and times and attributes", TIMES, both),
+        ("and times and attributes of films", TIMES, {"item_features": films}),
     ]
     folder = data_folder() / "ml-100k"
     for name, settings, features in [cases[place] for place in chosen]:

@@ -155,7 +155,8 @@ class MF(BiasedFactors):
         callback: Callback | None,
         progress: Progress,
     ) -> None:
-        ratings = Ratings(interactions.user_rows, interactions.item_rows, interactions.weights)
+        records = interactions.user_rows, interactions.item_rows, interactions.weights
+        ratings = Ratings(*records, self.training.user_items)
         given = None if validation is None else self._rows_of(validation)
         searched = given is None and self._held_out(len(ratings)).any()
         stage = "search" if searched else "fit"

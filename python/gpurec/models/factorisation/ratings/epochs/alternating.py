@@ -52,8 +52,9 @@ class Alternation:
         own = [settings["als_bias_penalty"], *[settings["als_penalty"]] * n_factors]
         of_features = [settings["implicit_bias_penalty"], *[settings["implicit_penalty"]] * n_factors]
         sides = []
-        for rows, name in ((self._by_users, "users"), (self._by_items, "items")):
-            side = GibbsSide.of(rows.n_rows, n_factors + 1, features_of(rows, implicit, name))
+        both = {"users": (self._by_users, self._by_items), "items": (self._by_items, self._by_users)}
+        for name, (rows, others) in both.items():
+            side = GibbsSide.of(rows.n_rows, n_factors + 1, features_of(rows, others, implicit, name))
             side.own[:, 1:] = settings["als_init_scale"] * start.standard_normal((rows.n_rows, n_factors))
             side.own[rows.lengths == 0] = 0
             side.vectors[:] = side.own

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .....backends import SparseRows
 from .....ops.sparse_arguments import as_sparse_rows
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 __all__ = ["Ratings"]
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """Records as arrays of one length: rows int64, weights float32."""
+    """Records as arrays of one length: rows int64, weights float32.
+
+    `user_items` is their matrix, where one is at hand, whose entries are sums over records.
+    """
 
     user_rows: np.ndarray
     item_rows: np.ndarray
     weights: np.ndarray
+    user_items: csr_array | None = None
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -40,6 +48,8 @@ class Ratings:
         """Ratings by users; a pair that stands more than once has their mean."""
         from scipy.sparse import coo_array
 
+        if self.user_items is not None and self.user_items.nnz == len(self):
+            return as_sparse_rows(self.user_items, "interactions", "fit")
         places = (self.user_rows, self.item_rows)
         sums = coo_array((self.weights.astype(np.float64), places), shape=(n_users, n_items)).tocsr()
         sums.sum_duplicates()

@@ -43,7 +43,8 @@ def first_chain(
     of_users = encoded_columns(user_table, training.user_map, training.user_counts > 0, "user")
     of_items = encoded_columns(item_table, training.item_map, training.item_counts > 0, "item")
     implicit = settings["implicit"]
-    user_features = side_features(users, rated, implicit, "users", of_users)
-    item_features = side_features(items, transposed(rated), implicit, "items", of_items)
+    rating = transposed(rated)
+    user_features = side_features(users, rated, rating, implicit, "users", of_users)
+    item_features = side_features(items, rating, rated, implicit, "items", of_items)
     chain = GibbsChain.of_settings(settings, by_users, users, items, user_features, item_features)
     return chain, mean, scale

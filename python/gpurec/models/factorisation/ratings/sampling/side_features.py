@@ -22,7 +22,12 @@ __all__ = ["encoded_columns", "side_features"]
 
 
 def side_features(
-    moments: Moments, rated: SparseRows, implicit: str, side: str, attributes: list[csr_array]
+    moments: Moments,
+    rated: SparseRows,
+    others: SparseRows,
+    implicit: str,
+    side: str,
+    attributes: list[csr_array],
 ) -> tuple[SparseRows | None, np.ndarray | None]:
     """Features by rows, and the group of each; the weights of a group have one prior.
 
@@ -30,8 +35,8 @@ def side_features(
     ----------
     moments : Moments
         The rows. Those of one user, or item, have the same features.
-    rated : SparseRows, shape (n, n_others)
-        Which of the others each has ratings of.
+    rated, others : SparseRows, shape (n, n_others) and (n_others, n)
+        Which of the others each has ratings of, and the same by these.
     implicit : str
         As of `BayesianMF`.
     side : {"users", "items"}
@@ -43,7 +48,7 @@ def side_features(
     parts = []
     if moments.days:
         parts.append(eye_array(moments.n, dtype=np.float32, format="csr"))
-    of_ratings = features_of(rated, implicit, side)
+    of_ratings = features_of(rated, others, implicit, side)
     if of_ratings is not None:
         by_rows = transposed(of_ratings)
         parts.append(csr_array((by_rows.values, by_rows.columns, by_rows.indptr), by_rows.shape))
