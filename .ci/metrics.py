@@ -11,9 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The most that the mean over the folds may be, and a single fold where one is promised.
-MOST = {"mf": 0.900, "bayesian-mf": 0.8925}
-MOST_OF_FOLD = {("bayesian-mf", 3): 0.8865}
+# The most that the mean over the folds may be, and a single fold where one is promised: what is reached, with
+# room for the last bits of other instruction sets.
+MOST = {"mf": 0.8835, "bayesian-mf": 0.8785}
+MOST_OF_FOLD = {("bayesian-mf", 3): 0.8742}
 
 
 def main(command: str, data: str) -> int:

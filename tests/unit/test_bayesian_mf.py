@@ -11,8 +11,10 @@ import gpurec
 from gpurec import BayesianMF, Interactions
 from gpurec.backends.cpu import CpuBackend
 from gpurec.errors import ArtifactError, UnknownIdError
+from gpurec.evaluation import evaluate_ratings
+from gpurec.features import FeatureTable
 from gpurec.models import load_model
-from gpurec.models.factorisation.ratings.posterior_mean import mean_of_products
+from gpurec.models.factorisation.ratings.sampling.posterior_mean import mean_of_products
 
 SMALL = {"n_factors": 3, "n_sweeps": 12, "burn_in": 3, "rank": 7, "n_samples": 4}
 TABLES = ("user_factors", "item_factors", "user_biases", "item_biases", "user_samples", "item_samples")
@@ -29,6 +31,14 @@ def planted(noise: float = 0.3, seed: int = 0, n_users: int = 60, n_items: int =
     ratings = np.float32(values + noise * rng.standard_normal(len(users)))
     train = Interactions.from_arrays(users[~apart], items[~apart], ratings[~apart])
     return train, users[apart], items[apart], values[apart]
+
+
+def at_times(ratings: Interactions, days: int = 4) -> Interactions:
+    """The same at noon of one of some days each."""
+    day = np.random.default_rng(9).integers(0, days, len(ratings.weights))
+    return Interactions.from_arrays(
+        ratings.user_ids(), ratings.item_ids(), ratings.weights, 86_400 * day + 43_200
+    )
 
 
 def bits(model: BayesianMF) -> list[bytes]:
@@ -110,15 +120,21 @@ def test_a_stopped_chain_goes_on_to_the_same_bits(sweep, tmp_path):
 def test_a_damaged_chain_is_refused(tmp_path):
     from gpurec.artifacts import read_artifact, write_artifact
 
-    train = planted(n_users=25, n_items=18)[0]
-    BayesianMF(**SMALL).fit(train, callback=stop_at(6)).save(tmp_path / "model")
+    train = at_times(planted(n_users=12, n_items=9)[0])
+    settings = SMALL | {"user_days": 1.0, "item_days": 2.0}
+    BayesianMF(**settings).fit(train, callback=stop_at(6)).save(tmp_path / "model")
     sound = read_artifact(tmp_path / "model", "gpurec.model")
-    own = [name for name in sound.tensors if name.startswith(("chain.", "draws."))]
+    own = [name for name in sound.tensors if name.startswith(("chain.", "draws.", "user_m", "item_m"))]
     assert len(own) > 10
-    cases = [({name: np.full_like(sound.tensors[name], np.nan)}, {}) for name in own]
+    bad = {"f": np.nan, "i": -1}
+    cases = [
+        ({name: np.full_like(t, bad[t.dtype.kind])}, {}) for name, t in sound.tensors.items() if name in own
+    ]
+    cases += [({name: sound.tensors[name][::-1]}, {}) for name in own if "moments.of" in name]
     cases += [({name: sound.tensors[name][:-1]}, {}) for name in own]
     cases += [({name: -1 - np.abs(sound.tensors[name])}, {}) for name in own if "precisions" in name]
     cases += [({}, {"n_sweeps_done": 0}), ({}, {"chain.noise_precision": 0.0}), ({}, {"noise": "0"})]
+    cases += [({}, {"scale": 0.0}), ({}, {"scale": None})]
     for tensors, meta in cases:
         write_artifact(
             tmp_path / "damaged", "gpurec.model", {**sound.tensors, **tensors}, {**sound.meta, **meta}
@@ -160,6 +176,106 @@ def test_equal_ratings_are_predicted_as_they_are():
 def test_settings_out_of_range_are_refused(settings, error):
     with pytest.raises(error, match=rf"\[bayesian-mf\] expected {next(iter(settings))}"):
         BayesianMF(**settings)
+
+
+# Times and attributes.
+
+
+@pytest.mark.parametrize(
+    "settings", [{"user_days": 1.0}, {"item_days": 2.0}, {"user_days": 1, "item_days": 1}]
+)
+def test_a_model_of_times_repeats_stops_and_comes_back(settings, tmp_path):
+    train = at_times(planted(n_users=14, n_items=11)[0])
+    settings = SMALL | settings
+    pairs = train.user_ids()[:9], train.item_ids()[:9]
+
+    def said(model):
+        at = model.predict(*pairs, timestamps=train.timestamps[:9])
+        assert (at != model.predict(*pairs)).all()
+        return [*bits(model), at.tobytes()]
+
+    want = said(BayesianMF(**settings).fit(train))
+    for backend in (CpuBackend(n_threads=1), CpuBackend(n_threads=7), "reference"):
+        with gpurec.use_backend(backend):
+            assert said(BayesianMF(**settings).fit(train)) == want
+    stopped = BayesianMF(**settings).fit(train, callback=stop_at(5))
+    stopped.save(tmp_path / "model")
+    assert said(load_model(tmp_path / "model").resume()) == want == said(stopped.resume())
+
+
+def test_moods_of_a_day_are_found():
+    """Each user is a star up or down on each of three days; the others' ratings say nothing of that."""
+    train, users, items, values = planted(noise=0.1)
+    train = at_times(train, days=3)
+    rng = np.random.default_rng(3)
+    moods = rng.choice([-1.0, 1.0], (60, 3))
+    day = train.timestamps // 86_400
+    moody = train.weights + moods[train.user_ids().astype(int), day].astype(np.float32)
+    train = Interactions.from_arrays(train.user_ids(), train.item_ids(), moody, train.timestamps)
+    model = BayesianMF(n_factors=3, n_sweeps=60, burn_in=20, user_days=1.0).fit(train)
+    day = rng.integers(0, 3, len(users))
+    wanted = values + moods[users, day]
+
+    def rmse(predicted):
+        return math.sqrt(np.mean((predicted - wanted) ** 2))
+
+    assert model.predicts_at_times and not BayesianMF().predicts_at_times
+    assert (
+        rmse(model.predict(users, items, timestamps=86_400 * day))
+        < 0.45
+        < 0.9
+        < rmse(model.predict(users, items))
+    )
+    late = model.predict(users, items, timestamps=np.full(len(users), 86_400 * 50))
+    np.testing.assert_array_equal(late, model.predict(users, items))
+    assert np.isfinite(model.predict(["?"], [items[0]], timestamps=[0], unknown="baseline")).all()
+
+
+def test_evaluation_asks_at_the_time_of_each_rating():
+    train = at_times(planted(n_users=14, n_items=11)[0])
+    model = BayesianMF(**SMALL, user_days=1.0).fit(train)
+    predicted = model.predict(train.user_ids(), train.item_ids(), timestamps=train.timestamps)
+    errors = np.clip(predicted.astype(np.float64), *model.weight_range) - train.weights
+    assert evaluate_ratings(model, train).rmse == pytest.approx(math.sqrt(np.mean(errors**2)), rel=1e-12)
+
+
+def test_times_that_are_missing_or_not_wanted_are_refused():
+    train = planted(n_users=14, n_items=11)[0]
+    with pytest.raises(ValueError, match=r"\[bayesian-mf\] expected interactions with timestamps"):
+        BayesianMF(**SMALL, user_days=1.0).fit(train)
+    with pytest.raises(ValueError, match=r"\[predict\] expected a model of times"):
+        BayesianMF(**SMALL).fit(train).predict([0], [0], timestamps=[0])
+    model = BayesianMF(**SMALL, item_days=1.0).fit(at_times(train))
+    with pytest.raises(ValueError, match=r"\[predict\] expected a timestamp for each of 2 pairs, got 1"):
+        model.predict([0, 1], [0, 0], timestamps=[0])
+
+
+def test_what_items_and_users_are_like_helps_and_repeats(tmp_path):
+    """Items of a genre, and users of a group, are alike; of most items there is one rating."""
+    rng = np.random.default_rng(4)
+    genre, group = rng.integers(0, 3, 90), rng.integers(0, 2, 40)
+    likes = rng.choice([-1.0, 1.0], (2, 3))
+    users, items = rng.permutation(180) % 40, np.repeat(np.arange(90), 2)
+    values = np.float32(3 + likes[group[users], genre[items]] + 0.2 * rng.standard_normal(len(users)))
+    train = Interactions.from_arrays(users[::2], items[::2], values[::2])
+    films = FeatureTable([*range(90), 99], {"genre": [f"g{g}" for g in [*genre, 0]]})
+    people = FeatureTable(list(range(40)), {"group": [f"p{g}" for g in group]})
+    settings = {"n_factors": 3, "n_sweeps": 60, "burn_in": 20}
+    known = np.isin(users[1::2], users[::2])
+
+    def rmse(model):
+        predicted = model.predict(users[1::2][known], items[1::2][known])
+        return math.sqrt(np.mean((predicted - values[1::2][known]) ** 2))
+
+    features = {"item_features": films, "user_features": people}
+    model = BayesianMF(**settings).fit(train, **features)
+    assert rmse(model) < 0.6 * rmse(BayesianMF(**settings).fit(train))
+    stopped = BayesianMF(**settings).fit(train, **features, callback=stop_at(30))
+    stopped.save(tmp_path / "model")
+    assert bits(load_model(tmp_path / "model").resume()) == bits(model)
+    strange = FeatureTable(["a"], {"genre": ["g1"]})
+    with pytest.raises(ValueError, match="expected features of items with training interactions"):
+        BayesianMF(**settings).fit(train, item_features=strange)
 
 
 @pytest.mark.data

@@ -16,7 +16,7 @@ from gpurec import Interactions, UnknownIdError
 from gpurec.backends.reference import canonical_scores
 from gpurec.errors import NotFittedError
 from gpurec.models import MF, Popularity
-from gpurec.models.factorisation.ratings import mf as mf_module
+from gpurec.models.factorisation.ratings.epochs import descent
 from gpurec.types import IdMap
 
 SIZE = 24
@@ -227,7 +227,7 @@ def test_a_caller_that_flushes_small_numbers_gets_the_same_bits():
 def test_an_epoch_in_pieces_gives_the_same_bits(monkeypatch):
     ratings = random_ratings(5)
     whole = SGD(max_epochs=4).fit(ratings)
-    monkeypatch.setattr(mf_module, "_FACTORS_PER_CALL", 66 * 7)  # seven ratings a call
+    monkeypatch.setattr(descent, "_FACTORS_PER_CALL", 66 * 7)  # seven ratings a call
     assert bits(SGD(max_epochs=4).fit(ratings)) == bits(whole)
 
 

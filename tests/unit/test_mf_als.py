@@ -90,6 +90,21 @@ def test_a_pair_that_stands_twice_counts_with_its_mean():
     assert models[0].predict(["a"], ["x"])[0] == pytest.approx(models[1].predict(["a"], ["x"])[0], abs=0.4)
 
 
+@pytest.mark.parametrize("method", ["als", "sgd"])
+def test_ratings_that_do_not_vary_and_ratings_below_0(method):
+    """A constant is predicted as it is, and where 0 lies does not matter: ratings may go from -10 to 10."""
+    same = Interactions.from_arrays(["a", "b", "b"], ["x", "x", "y"], [-3, -3, -3])
+    model = MF(method=method, max_epochs=5, validation_fraction=0, init_scale=0).fit(same)
+    assert model.predict(["a"], ["y"])[0] == pytest.approx(-3, abs=0.02)
+    ratings = random_ratings(5)
+    below = Interactions.from_arrays(ratings.user_ids(), ratings.item_ids(), ratings.weights - 4)
+    models = [MF(**FEW, method=method).fit(part) for part in (ratings, below)]
+    pairs = ratings.user_ids(), ratings.item_ids()
+    np.testing.assert_allclose(models[0].predict(*pairs) - 4, models[1].predict(*pairs), atol=1e-4)
+    with pytest.raises(ValueError, match="record 1"):
+        Interactions.from_arrays(["a", "b"], ["x", "x"], [1, math.nan])
+
+
 @pytest.mark.parametrize(
     ("settings", "error"),
     [

@@ -88,6 +88,41 @@ def test_one_rating_by_hand(backend):
 
 
 @pytest.mark.parametrize("backend", ["reference", *NATIVE])
+@pytest.mark.parametrize("n_factors", [1, 7, 33])
+def test_a_visit_goes_along_the_gradient(backend, n_factors):
+    """Central differences of the loss in float64; steps of length 1, so that their rounding is small."""
+    generator = np.random.default_rng(n_factors)
+    users, items = random_table(generator, 4, n_factors), random_table(generator, 3, n_factors)
+    rates = SgdRates(factor_rate=1, factor_penalty=0.3, bias_rate=1, bias_penalty=0.7)
+
+    for user, item, rating in zip(*random_ratings(generator, 12, 4, 3)):
+        shrinks = float(users.shrink[user]), float(items.shrink[item])
+
+        def loss(x, shrinks=shrinks, rating=float(rating)):
+            p, q = x[1 : n_factors + 1], x[n_factors + 2 :]
+            error = rating - (x[0] + x[n_factors + 1] + p @ q)
+            penalties = [
+                shrink * (rates.bias_penalty * bias**2 + rates.factor_penalty * (factors @ factors))
+                for shrink, bias, factors in zip(shrinks, (x[0], x[n_factors + 1]), (p, q))
+            ]
+            return (error**2 + sum(penalties)) / 2
+
+        def unknowns(user=user, item=item):
+            sides = ((users, user), (items, item))
+            return np.concatenate([[t.biases[row], *t.factors[row]] for t, row in sides]).astype(np.float64)
+
+        for table in (users, items):  # a long step would leave its neighbourhood at once
+            table.factors[...] = generator.normal(size=table.factors.shape)
+        before, h = unknowns(), 1e-5
+        ends = [[loss(before + sign * h * unit) for unit in np.eye(len(before))] for sign in (1, -1)]
+        one = [np.array([part]) for part in (user, item, rating)]
+        sgd_epoch(*one, users, items, rates, backend=backend)
+        np.testing.assert_allclose(
+            before - unknowns(), (np.array(ends[0]) - ends[1]) / (2 * h), rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("backend", ["reference", *NATIVE])
 def test_pieces_of_an_epoch_are_the_epoch(backend):
     generator = np.random.default_rng(3)
     users, items = random_table(generator, 6, 11), random_table(generator, 5, 11)

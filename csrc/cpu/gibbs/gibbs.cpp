@@ -20,6 +20,7 @@ struct RowSums {
   std::vector<double> grams;  // (rows, packed_size)
   std::vector<double> sums, first_sums;   // (width, rows): those now, and those before any feature moved
   std::vector<double> moved;  // (width, rows): what features added to the rows' vectors
+  std::vector<double> squares, of_features;  // (width, rows): A[f][f]; (width, features): its sums over a feature's rows
 };
 
 class HalfSweep {
@@ -145,10 +146,13 @@ class HalfSweep {
     });
     kept.first_sums = kept.sums;
     std::vector<double> normals_of_features(std::size_t(side_.features.n_rows * width_));
-    for (std::int64_t j = 0; draw_.random && j < side_.features.n_rows; ++j) {
-      const Counter counter{0, std::uint32_t(j), 2 * draw_.number + 1, draw_.sweep};
-      normals(draw_.seed, counter, width_, normals_of_features.data() + j * width_);
+    if (draw_.random) {
+      parallel_for(n_threads_, side_.features.n_rows, [&](std::int64_t j) {
+        const Counter counter{0, std::uint32_t(j), 2 * draw_.number + 1, draw_.sweep};
+        normals(draw_.seed, counter, width_, normals_of_features.data() + j * width_);
+      });
     }
+    take_squares(kept);
     for (std::int64_t f = 0; f < width_; ++f) draw_component(kept, normals_of_features, f);
     for_rows([&](Scratch& scratch, std::int64_t r) {
       for (std::int64_t f = 0; f < width_; ++f) {
@@ -160,30 +164,51 @@ class HalfSweep {
     });
   }
 
+  // What no draw changes of the precisions of features: components on their own, on any threads.
+  void take_squares(RowSums& kept) const {
+    const std::int64_t n = ratings_.n_rows, packed = packed_size(width_), n_features = side_.features.n_rows;
+    kept.squares.resize(std::size_t(n * width_));
+    kept.of_features.resize(std::size_t(n_features * width_));
+    parallel_for(n_threads_, width_, [&](std::int64_t f) {
+      double* const squares = kept.squares.data() + f * n;
+      for (std::int64_t r = 0; r < n; ++r) squares[r] = packed_at(kept.grams.data() + r * packed, f, f);
+      for (std::int64_t j = 0; j < n_features; ++j) {
+        const std::int64_t first = side_.features.indptr[j];
+        const std::int32_t* const rows = side_.features.columns + first;
+        const float* const values = side_.features.values + first;
+        kept.of_features[std::size_t(f * n_features + j)] =
+            feature_sum(side_.features.length(j), [&](std::int64_t t) {
+              const double x = values[t];
+              return (x * x) * squares[rows[t]];
+            });
+      }
+    });
+  }
+
+  // Lane l adds the terms l, l + 4, ... from +0.0; then the lanes are added.
+  template <class F>
+  static double feature_sum(std::int64_t n, F&& term) {
+    double lane[kFeatureLanes] = {};
+    std::int64_t t = 0;
+    for (; t + kFeatureLanes <= n; t += kFeatureLanes) {
+      for (std::int64_t l = 0; l < kFeatureLanes; ++l) lane[l] += term(t + l);
+    }
+    for (std::int64_t l = 0; t < n; ++t, ++l) lane[l] += term(t);
+    return (lane[0] + lane[2]) + (lane[1] + lane[3]);
+  }
+
   // Component f of every feature's vector, one after another: each moves what the next one sees.
   void draw_component(RowSums& kept, const std::vector<double>& normals_of_features, std::int64_t f) {
     const std::int64_t n = ratings_.n_rows, packed = packed_size(width_);
-    std::vector<double> squares(std::size_t(n), 0.0);
-    for (std::int64_t r = 0; r < n; ++r) squares[std::size_t(r)] = packed_at(kept.grams.data() + r * packed, f, f);
+    const double* const squares = kept.squares.data() + f * n;
     double* const sums = kept.sums.data() + f * n;
     double* const moved = kept.moved.data() + f * n;
     for (std::int64_t j = 0; j < side_.features.n_rows; ++j) {
       const std::int64_t first = side_.features.indptr[j], entries = side_.features.length(j);
       const std::int32_t* const rows = side_.features.columns + first;
       const float* const values = side_.features.values + first;
-      double square[kFeatureLanes] = {}, product[kFeatureLanes] = {};
-      std::int64_t t = 0;
-      const auto add = [&](std::int64_t at, std::int64_t l) {
-        const double x = values[at];
-        square[l] += (x * x) * squares[std::size_t(rows[at])];
-        product[l] += x * sums[rows[at]];
-      };
-      for (; t + kFeatureLanes <= entries; t += kFeatureLanes) {
-        for (std::int64_t l = 0; l < kFeatureLanes; ++l) add(t + l, l);
-      }
-      for (std::int64_t l = 0; t < entries; ++t, ++l) add(t, l);
-      const double a = (square[0] + square[2]) + (square[1] + square[3]);
-      const double b = (product[0] + product[2]) + (product[1] + product[3]);
+      const double a = kept.of_features[std::size_t(f * side_.features.n_rows + j)];
+      const double b = feature_sum(entries, [&](std::int64_t t) { return double(values[t]) * sums[rows[t]]; });
       double& weight = side_.weights.row(j)[f];
       const double prior = side_.prior_precisions.row(side_.groups[j])[f];
       const double prior_mean = side_.prior_means.row(side_.groups[j])[f];
@@ -193,9 +218,9 @@ class HalfSweep {
       const double change = drawn - weight;
       weight = drawn;
       if (GPUREC_PLANTED(gibbs_feature_not_moved)) continue;
-      for (t = 0; t < entries; ++t) {
+      for (std::int64_t t = 0; t < entries; ++t) {
         const double step = double(values[t]) * change;
-        sums[rows[t]] -= step * squares[std::size_t(rows[t])];
+        sums[rows[t]] -= step * squares[rows[t]];
         moved[rows[t]] += step;
       }
     }

@@ -249,7 +249,9 @@ def evaluate_ratings(model: Any, test: Interactions) -> RatingErrors:
     Parameters
     ----------
     model : fitted model
-        Anything with `predict(user_ids, item_ids, unknown="baseline")` and, to clip by, `weight_range`.
+        Anything with `predict(user_ids, item_ids, unknown="baseline")` and, to clip by, `weight_range`. One
+        whose `predicts_at_times` is true also gets `timestamps`, where the test part has them: a rating is
+        predicted as of when it was given.
     test : Interactions
 
     Raises
@@ -265,11 +267,13 @@ def evaluate_ratings(model: Any, test: Interactions) -> RatingErrors:
     0.0
     """
     predicted = np.empty(len(test.user_rows), dtype=np.float64)
+    at_times = getattr(model, "predicts_at_times", False)
     for start in range(0, len(predicted), _RATINGS_AT_ONCE):
         piece = slice(start, start + _RATINGS_AT_ONCE)
         users = test.user_map.ids(test.user_rows[piece])
         items = test.item_map.ids(test.item_rows[piece])
-        predicted[piece] = model.predict(users, items, unknown="baseline")
+        at = {"timestamps": test.timestamps[piece]} if at_times and test.timestamps is not None else {}
+        predicted[piece] = model.predict(users, items, unknown="baseline", **at)
     weight_range = getattr(model, "weight_range", None)
     if weight_range is not None:
         predicted = np.clip(predicted, *weight_range)

@@ -41,6 +41,8 @@ class Recommender(RecommendingModel):
         The word for this kind of model: "mf".
     predicts_ratings : bool
         Whether scores are on the scale of the weights, so that RMSE means something.
+    predicts_at_times : bool
+        Whether `predict` also takes `timestamps`, the time of each rating.
     settings : dict
         Every argument of the constructor; JSON can hold it.
     user_map, item_map : IdMap
@@ -57,6 +59,7 @@ class Recommender(RecommendingModel):
     """
 
     predicts_ratings: bool = False
+    predicts_at_times: bool = False
 
     # What a subclass says.
 
@@ -149,6 +152,10 @@ class Recommender(RecommendingModel):
         -----
         Not clipped to the training range: clipping would tie the best items. Clip before RMSE.
         """
+        return self._score_pairs(*self._rows_of_pairs(user_ids, item_ids, unknown))
+
+    def _rows_of_pairs(self, user_ids: Any, item_ids: Any, unknown: str) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of users and items that `predict` is asked about, -1 for an unknown one."""
         if unknown not in ("raise", "baseline"):
             raise ValueError(
                 f"[predict] expected unknown of 'raise' or 'baseline', got {unknown!r}; choose one"
@@ -167,7 +174,7 @@ class Recommender(RecommendingModel):
                     f"[predict] expected {side}s with training interactions, got "
                     f"{id_at(ids, np.argmin(rows[side]))!r}; do: unknown='baseline'"
                 )
-        return self._score_pairs(rows["user"], rows["item"])
+        return rows["user"], rows["item"]
 
     # Similar ones.
 

@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ....artifacts import Artifact
-from ....backends import SparseRows, strict_floats
+from ....backends import strict_floats
 from ....errors import ArtifactError, UnknownIdError
 from ....id_stores import id_at, plain_ids
-from ....ops.sparse_arguments import as_sparse_rows, transposed
 from ....progress import Progress, reporter
 from ...recommender import Callback, one_of, real_setting, seed_setting, whole_setting
 from .biased_factors import BiasedFactors
-from .draws import Draws
-from .gibbs_chain import GibbsChain
-from .implicit import IMPLICIT, features_of
-from .saved_chain import restored_chain, saved_chain
+from .implicit import IMPLICIT
+from .sampling import Draws, GibbsChain, Moments, first_chain, restored_chain, saved_chain
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ....data import Interactions
+    from ....features import FeatureTable
 
 __all__ = ["BayesianMF"]
 
@@ -41,6 +39,9 @@ class BayesianMF(BiasedFactors):
     implicit : {"both", "users", "items", "none"}
         "users": a user's part also holds a vector for each item that they rated, over the square root of
         their number; "items": an item's part holds one for each user that rated it; or both.
+    user_days, item_days : float
+        Above 0 each user (item) also has a part of its own in each bin of so many days in which it has
+        ratings; `predict(..., timestamps=...)` uses it. Needs timestamps.
     user_noise, item_noise : float
         Ratings of each user and of each item scatter by a precision of their own about the common one; of a
         gamma distribution of so many degrees of freedom. More keeps it nearer to the common one.
@@ -100,6 +101,8 @@ class BayesianMF(BiasedFactors):
         n_sweeps: int = 220,
         burn_in: int = 20,
         implicit: str = "both",
+        user_days: float = 0.0,
+        item_days: float = 0.0,
         user_noise: float = 10.0,
         item_noise: float = 20.0,
         rank: int = 100,
@@ -112,6 +115,8 @@ class BayesianMF(BiasedFactors):
             n_sweeps=whole_setting(own, "n_sweeps", n_sweeps, 1),
             burn_in=whole_setting(own, "burn_in", burn_in, 0),
             implicit=one_of(own, "implicit", implicit, IMPLICIT),
+            user_days=real_setting(own, "user_days", user_days, 0, 1e6),
+            item_days=real_setting(own, "item_days", item_days, 0, 1e6),
             user_noise=real_setting(own, "user_noise", user_noise, 1e-3, 1e9),
             item_noise=real_setting(own, "item_noise", item_noise, 1e-3, 1e9),
             rank=whole_setting(own, "rank", rank, 1),
@@ -123,8 +128,47 @@ class BayesianMF(BiasedFactors):
                 f"[{own}] expected burn_in below n_sweeps, got {burn_in} of {n_sweeps}; lower burn_in"
             )
         self._running: tuple[GibbsChain, Draws] | None = None
+        self._tables: tuple[FeatureTable | None, FeatureTable | None] = (None, None)
 
     # Learning.
+
+    def fit(
+        self,
+        interactions: Interactions,
+        *,
+        item_features: FeatureTable | None = None,
+        user_features: FeatureTable | None = None,
+        validation: Interactions | None = None,
+        callback: Callback | None = None,
+        progress: Progress = None,
+    ) -> Self:
+        """Learn from interactions and features, forgetting whatever was learnt before.
+
+        Parameters
+        ----------
+        interactions : Interactions
+        item_features, user_features : FeatureTable, optional
+            What items and users are like: a vector for each term or number of a column, added to those of the
+            items or users that have it. The weights of a column have one prior. Ids without a training
+            interaction are left out.
+        validation : Interactions, optional
+            Nothing comes of it.
+        callback, progress
+            As of `Recommender.fit`.
+
+        Raises
+        ------
+        ValueError
+            If no id of a table has a training interaction, there are no timestamps though bins of time are
+            wanted, or as `Recommender.fit`.
+        MissingExtraError
+            If a column of features needs scikit-learn and it is not installed.
+        """
+        self._tables = (item_features, user_features)
+        try:
+            return super().fit(interactions, validation=validation, callback=callback, progress=progress)
+        finally:
+            self._tables = (None, None)
 
     def _learn(
         self,
@@ -133,26 +177,9 @@ class BayesianMF(BiasedFactors):
         callback: Callback | None,
         progress: Progress,
     ) -> None:
-        chain, self.mean = self._start()
-        draws = self._room(self.training.n_users, self.training.n_items)
-        self._run(chain, draws, callback, progress)
-
-    def _start(self) -> tuple[GibbsChain, float]:
-        """The chain before its first sweep, and the mean of the ratings."""
-        by_users, by_items, mean, self._scale = self._ratings()
-        settings = self.settings
-        implicit = settings["implicit"]
-        chain = GibbsChain.start(
-            by_users,
-            by_items,
-            settings["n_factors"],
-            features_of(by_users, implicit, "users"),
-            features_of(by_items, implicit, "items"),
-            settings["user_noise"],
-            settings["item_noise"],
-            settings["random_state"],
-        )
-        return chain, mean
+        chain, self.mean, self._scale = first_chain(self.settings, self.training, interactions, *self._tables)
+        self._user_rows, self._item_rows = chain.user_rows, chain.item_rows
+        self._run(chain, Draws.of_settings(self.settings, chain), callback, progress)
 
     def resume(self, *, callback: Callback | None = None, progress: Progress = None) -> Self:
         """Go on where a callback stopped the fit, to the bits that an unbroken fit would have had.
@@ -187,28 +214,16 @@ class BayesianMF(BiasedFactors):
         self._running = (chain, draws) if chain.sweep < n_sweeps else None
         self._take(chain, draws)
 
-    def _ratings(self) -> tuple[SparseRows, SparseRows, float, float]:
-        """Ratings by users and by items, less their mean in units of their deviation; mean and deviation."""
-        matrix = self.training.user_items
-        mean = float(matrix.data.mean(dtype=np.float64))
-        # Where all ratings are equal, what priors make of nothing must not show.
-        scale = float(matrix.data.std(dtype=np.float64)) or 1e-6
-        by_users = as_sparse_rows(matrix, "interactions", "fit")
-        by_users = by_users.with_values(((by_users.values - mean) / scale).astype(np.float32))
-        return by_users, transposed(by_users), mean, scale
-
-    def _room(self, n_users: int, n_items: int) -> Draws:
-        settings = self.settings
-        n_kept = settings["n_sweeps"] - settings["burn_in"]
-        return Draws.room_for(n_users, n_items, n_kept, settings["n_factors"], settings["n_samples"])
-
     def _take(self, chain: GibbsChain, draws: Draws) -> None:
         """Answer from the draws so far."""
         if draws.n == 0:  # of the sweeps that do not count the last one
             draws = Draws.room_for(len(chain.users.own), len(chain.items.own), 1, chain.n_factors, 1)
             draws.keep(chain)
         p, q, b, c = draws.means(self.settings["rank"], self.settings["random_state"])
-        known = (self.training.user_counts > 0, self.training.item_counts > 0)
+        known = (
+            (self.training.user_counts > 0)[self._user_rows.owners],
+            (self.training.item_counts > 0)[self._item_rows.owners],
+        )
         for side, tables in zip(known, ((p, b), (q, c))):
             for table in tables:
                 table[~side] = 0  # of whom nothing is known
@@ -223,6 +238,49 @@ class BayesianMF(BiasedFactors):
         self.noise, self.n_sweeps_done = float(self._scale * draws.noise / draws.n), chain.sweep
 
     # Asking.
+
+    @property
+    def predicts_at_times(self) -> bool:
+        """Whether `predict` takes the time of each rating."""
+        return bool(self.settings["user_days"] or self.settings["item_days"])
+
+    def predict(
+        self, user_ids: Any, item_ids: Any, *, timestamps: Any = None, unknown: str = "raise"
+    ) -> np.ndarray:
+        """As `Recommender.predict`; with `timestamps` what each user would say of the item at that time.
+
+        Parameters
+        ----------
+        user_ids, item_ids : sequences of ids, of one length
+        timestamps : sequence, of that length, optional
+            Seconds since 1970, dates, or ISO texts. In a bin of time without training ratings of the user
+            (item), as where none are given, what holds at no particular time counts.
+        unknown : {"raise", "baseline"}
+
+        Raises
+        ------
+        UnknownIdError
+            If an id is unknown and `unknown="raise"`.
+        ValueError
+            If lengths differ, or the model knows no times.
+        """
+        from ....data.columns import time_array
+
+        user_rows, item_rows = self._rows_of_pairs(user_ids, item_ids, unknown)
+        if timestamps is not None:
+            if not self.predicts_at_times:
+                raise ValueError(
+                    "[predict] expected a model of times, got user_days and item_days of 0; leave times out"
+                )
+            times = time_array(timestamps)
+            if len(times) != len(user_rows):
+                raise ValueError(
+                    f"[predict] expected a timestamp for each of {len(user_rows)} pairs, got {len(times)}; "
+                    "repeat the shorter"
+                )
+            user_rows = self._user_rows.rows_at(user_rows, times)
+            item_rows = self._item_rows.rows_at(item_rows, times)
+        return self._score_pairs(user_rows, item_rows)
 
     def spread(self, user_ids: Any, item_ids: Any) -> np.ndarray:
         """How sure the prediction of each user and item is: its standard deviation over the draws kept.
@@ -257,6 +315,9 @@ class BayesianMF(BiasedFactors):
             said[:, place] = p[:, 0] + q[:, 0] + (p[:, 1:] * q[:, 1:]).sum(axis=1)
         return said.std(axis=1).astype(np.float32) if said.shape[1] else np.zeros(len(said), np.float32)
 
+    def _n_rows(self, side: str) -> int:
+        return (self._user_rows if side == "user" else self._item_rows).n_rows
+
     @property
     def _rank(self) -> int:
         return self.settings["rank"]
@@ -271,32 +332,38 @@ class BayesianMF(BiasedFactors):
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors, meta = super()._state()
         tensors |= {"user_samples": self.user_samples, "item_samples": self.item_samples}
-        meta |= {"noise": self.noise, "n_sweeps_done": self.n_sweeps_done}
+        tensors |= self._user_rows.to_tensors("user") | self._item_rows.to_tensors("item")
+        meta |= {"noise": self.noise, "n_sweeps_done": self.n_sweeps_done, "scale": self._scale}
         if self._running is not None:
             more_tensors, more_meta = saved_chain(*self._running)
             tensors, meta = tensors | more_tensors, meta | more_meta
         return tensors, meta
 
     def _restore(self, artifact: Artifact) -> None:
-        super()._restore(artifact)
         settings, training = self.settings, self.training
+        self._user_rows, self._item_rows = (
+            Moments.from_artifact(artifact, side, n, settings[f"{side}_days"])
+            for side, n in (("user", training.n_users), ("item", training.n_items))
+        )
+        super()._restore(artifact)
+        n_users, n_items = self._user_rows.n_rows, self._item_rows.n_rows
         width = settings["n_factors"] + 1
-        self.user_samples = artifact.tensor("user_samples", np.float32, (training.n_users, None, width))
+        self.user_samples = artifact.tensor("user_samples", np.float32, (n_users, None, width))
         n_samples = self.user_samples.shape[1]
-        self.item_samples = artifact.tensor("item_samples", np.float32, (training.n_items, n_samples, width))
+        self.item_samples = artifact.tensor("item_samples", np.float32, (n_items, n_samples, width))
         if not (np.isfinite(self.user_samples).all() and np.isfinite(self.item_samples).all()):
             raise ArtifactError("[load] expected finite draws, got others; fit and save again")
-        noise, done = artifact.meta.get("noise"), artifact.meta.get("n_sweeps_done")
+        meta = artifact.meta
+        noise, done, scale = meta.get("noise"), meta.get("n_sweeps_done"), meta.get("scale")
         if type(noise) is not float or not (math.isfinite(noise) and noise >= 0):
             raise ArtifactError(f"[load] expected noise as a number of 0 or more, got {noise!r:.60}")
+        if type(scale) is not float or not (math.isfinite(scale) and scale > 0):
+            raise ArtifactError(f"[load] expected scale as a number above 0, got {scale!r:.60}")
         if type(done) is not int or not 1 <= done <= settings["n_sweeps"]:
             raise ArtifactError(f"[load] expected n_sweeps_done as a number of sweeps, got {done!r:.60}")
-        self.noise, self.n_sweeps_done, self._running = noise, done, None
+        self.noise, self._scale, self.n_sweeps_done, self._running = noise, scale, done, None
         if done < settings["n_sweeps"]:
-            chain, _ = self._start()
-            draws = self._room(training.n_users, training.n_items)
-            restored_chain(artifact, chain, draws, done, max(done - settings["burn_in"], 0))
-            self._running = (chain, draws)
+            self._running = restored_chain(artifact, settings, self._user_rows, self._item_rows, done)
 
 
 def _rmse(chain: GibbsChain) -> float:

@@ -12,9 +12,9 @@ from ....artifacts import Artifact
 from ....errors import ArtifactError
 from ...recommender import Reasons, VectorModel, with_columns
 
-__all__ = ["BiasedFactors"]
+__all__ = ["TABLES", "BiasedFactors"]
 
-_TABLES = ("user_factors", "item_factors", "user_biases", "item_biases")
+TABLES = ("user_factors", "item_factors", "user_biases", "item_biases")
 
 
 class BiasedFactors(VectorModel):
@@ -26,6 +26,11 @@ class BiasedFactors(VectorModel):
     user_biases, item_biases : float32 arrays, shape (n_users,) and (n_items,)
     mean : float
         mu, the mean training rating.
+
+    Notes
+    -----
+    Tables may have more rows than there are users or items, for users or items at some time: then those are
+    the first rows of what `_set` gets, and `_user_vectors` and `_item_vectors` take any of them.
     """
 
     predicts_ratings = True
@@ -51,22 +56,31 @@ class BiasedFactors(VectorModel):
         mean: float,
     ) -> None:
         self._indexes.clear()
-        self.user_factors, self.item_factors = user_factors, item_factors
-        self.user_biases, self.item_biases = user_biases, item_biases
+        tables = (user_factors, item_factors, user_biases, item_biases)
+        self._all_rows = dict(zip(TABLES, tables))
+        n_users, n_items = self.training.n_users, self.training.n_items
+        self.user_factors, self.user_biases = user_factors[:n_users], user_biases[:n_users]
+        self.item_factors, self.item_biases = item_factors[:n_items], item_biases[:n_items]
         self.mean = mean
 
     def _learnt(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in (*_TABLES, "mean")}
+        return {**self._all_rows, "mean": self.mean}
+
+    def _n_rows(self, side: str) -> int:
+        """Rows of the tables of "user" or "item"."""
+        return self.training.n_users if side == "user" else self.training.n_items
 
     def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
         # The query (q, 1, mu + b_u) meets the item (x, b_i, 1): the biases are coordinates.
-        biases = np.append(self.user_biases, np.float32(0))[user_rows]  # row -1 is the last: nothing known
+        factors, biases = self._all_rows["user_factors"], self._all_rows["user_biases"]
+        of_rows = np.append(biases, np.float32(0))[user_rows]  # row -1 is the last: nothing known
         ones = np.ones(len(user_rows))
-        return with_columns(self.user_factors, user_rows, ones, self.mean + biases.astype(np.float64))
+        return with_columns(factors, user_rows, ones, self.mean + of_rows.astype(np.float64))
 
     def _item_vectors(self, item_rows: np.ndarray) -> np.ndarray:
-        biases = np.append(self.item_biases, np.float32(0))[item_rows]
-        return with_columns(self.item_factors, item_rows, biases, np.ones(len(item_rows)))
+        factors, biases = self._all_rows["item_factors"], self._all_rows["item_biases"]
+        of_rows = np.append(biases, np.float32(0))[item_rows]
+        return with_columns(factors, item_rows, of_rows, np.ones(len(item_rows)))
 
     def _factors(self, side: str) -> np.ndarray:
         return self.user_factors if side == "user" else self.item_factors
@@ -99,10 +113,10 @@ class BiasedFactors(VectorModel):
         ]
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return {name: getattr(self, name) for name in _TABLES}, {"mean": self.mean}
+        return dict(self._all_rows), {"mean": self.mean}
 
     def _restore(self, artifact: Artifact) -> None:
-        n_users, n_items = self.training.n_users, self.training.n_items
+        n_users, n_items = self._n_rows("user"), self._n_rows("item")
         tensors = {
             "user_factors": artifact.tensor("user_factors", np.float32, (n_users, self._rank)),
             "item_factors": artifact.tensor("item_factors", np.float32, (n_items, self._rank)),

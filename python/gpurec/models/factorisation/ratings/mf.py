@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ....artifacts import Artifact
-from ....backends import SparseRows
+from ....backends import strict_floats
 from ....errors import ArtifactError
-from ....ops.sgd import FactorTable, SgdRates, sgd_epoch
-from ....ops.sparse_arguments import as_sparse_rows
 from ....progress import Progress, reporter
 from ...recommender import Callback, one_of, real_setting, seed_setting, whole_setting
-from .alternating import Penalties, als_sweeps
 from .biased_factors import BiasedFactors
+from .epochs import Alternation, Descent, Fitting, Ratings
 from .implicit import IMPLICIT
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ....data import Interactions
 
 __all__ = ["MF"]
-
-# A native call that visits this many factors takes about 0.1 s, so Ctrl-C is never far away.
-_FACTORS_PER_CALL = 1 << 26
 
 
 class MF(BiasedFactors):
@@ -82,7 +79,9 @@ class MF(BiasedFactors):
     smaller one no longer falls, and then descends anew on all ratings for the best number of epochs. With
     one, it descends once and keeps the best epoch. Either way the RMSE is of predictions clipped to the
     range of the training ratings. The callback sees both descents, `metrics["stage"]` being "search" or
-    "fit"; when it stops the search, the fit goes on with the best epochs so far.
+    "fit"; when it stops the search, the fit goes on with the best epochs so far. A model that the callback
+    saved, in either, or that it stopped in the fit, goes on by `resume` to the bits of an unbroken one; it
+    is saved with its records, 20 bytes each, and what the next epoch starts from.
 
     A user without training ratings has zero factors and bias; so has such an item. The defaults and how
     they were found: docs/design, "the defaults of mf".
@@ -145,6 +144,7 @@ class MF(BiasedFactors):
             patience=whole_setting("mf", "patience", patience, 1),
             random_state=seed_setting("mf", random_state),
         )
+        self._fitting: Fitting | None = None
 
     # Learning.
 
@@ -155,165 +155,108 @@ class MF(BiasedFactors):
         callback: Callback | None,
         progress: Progress,
     ) -> None:
-        ratings = _Ratings(interactions.user_rows, interactions.item_rows, interactions.weights)
-        max_epochs = self.settings["max_epochs"]
-        with reporter(progress, "fit mf", 2 * max_epochs) as report:
-            if validation is not None:
-                self._descend("fit", ratings, max_epochs, report, callback, self._rows_of(validation))
-                return
-            held_out = self._held_out(len(ratings.weights))
-            n_epochs = max_epochs
-            if held_out.any():
-                n_epochs = self._descend(
-                    "search", ratings.take(~held_out), max_epochs, report, callback, ratings.take(held_out)
-                )
-            self._descend("fit", ratings, n_epochs, report, callback, None)
+        records = interactions.user_rows, interactions.item_rows, interactions.weights
+        ratings = Ratings(*records, self.training.user_items)
+        given = None if validation is None else self._rows_of(validation)
+        searched = given is None and self._held_out(len(ratings)).any()
+        stage = "search" if searched else "fit"
+        self._fitting = self._begin(stage, ratings, given, self.settings["max_epochs"])
+        self._run(callback, progress)
 
-    def _descend(
-        self,
-        stage: str,
-        ratings: _Ratings,
-        max_epochs: int,
-        report: Callable[[int, int], None],
-        callback: Callback | None,
-        validation: _Ratings | None,
-    ) -> int:
-        """Run epochs; with a validation part, until it gets no better, and go back to the best one.
+    def resume(self, *, callback: Callback | None = None, progress: Progress = None) -> Self:
+        """Go on where a fit was stopped or saved by its callback, to the bits of one that was not.
 
         Returns
         -------
-        int
-            The number of epochs behind the factors that the model is left with.
+        The model itself. An error or Ctrl-C on the way leaves it as it was.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the fit was over.
         """
-        best: tuple[float, int, dict[str, Any]] = (math.inf, 0, {})
-        epochs = self._sweeps if self.settings["method"] == "als" else self._epochs
-        for epoch, metrics in enumerate(epochs(ratings, max_epochs), start=1):
-            report(epoch, max_epochs)
-            if validation is not None:
-                metrics["validation_rmse"] = self._rmse(validation)
-                if metrics["validation_rmse"] < best[0]:
-                    best = (metrics["validation_rmse"], epoch, self._learnt())
-            stop = callback is not None and callback(epoch, self, {"stage": stage, **metrics})
-            if stop or (validation is not None and epoch - best[1] >= self.settings["patience"]):
+        if self.training is not None and self._fitting is None:
+            raise ValueError(
+                f"[resume] expected a fit that a callback stopped, got one that ended after {self.n_epochs} "
+                "epochs; fit anew with a higher max_epochs"
+            )
+        before, learnt = self._fitting, self._learnt()
+        # Epochs change tables in place.
+        self._fitting = copy.copy(before)
+        self._fitting.learner = copy.deepcopy(before.learner)
+        try:
+            with strict_floats():
+                self._run(callback, progress)
+        except BaseException:
+            self._fitting = before
+            self._keep(**learnt)
+            raise
+        return self
+
+    def _begin(self, stage: str, ratings: Ratings, validation: Ratings | None, most: int) -> Fitting:
+        """A stage before its first epoch."""
+        learner = Alternation if self.settings["method"] == "als" else Descent
+        part = ratings.take(~self._held_out(len(ratings))) if stage == "search" else ratings
+        sizes = self.training.n_users, self.training.n_items
+        start = self._generator("start")
+        return Fitting(stage, ratings, validation, learner(self.settings, part, *sizes, start), most)
+
+    def _run(self, callback: Callback | None, progress: Progress) -> None:
+        """Make the epochs that are left: of the search, and then of the fit on everything."""
+        with reporter(progress, "fit mf", 2 * self.settings["max_epochs"]) as report:
+            if self._fitting.stage == "search":
+                self._make_epochs(report, callback)
+                ratings, n_epochs = self._fitting.ratings, self._fitting.best_epoch
+                self._fitting = self._begin("fit", ratings, None, n_epochs)
+            self._make_epochs(report, callback)
+            if self._fitting.validation is not None:
+                self._keep(**self._fitting.best)
+            if self._fitting.is_over(self.settings["patience"]):
+                self._fitting = None
+
+    def _make_epochs(self, report: Callable[[int, int], None], callback: Callback | None) -> None:
+        """Make epochs until the stage is over or the callback ends it; after each the model can be asked."""
+        fitting, learner = self._fitting, self._fitting.learner
+        judge = fitting.validation
+        if fitting.stage == "search":
+            judge = fitting.ratings.take(self._held_out(len(fitting.ratings)))
+        while not fitting.is_over(self.settings["patience"]):
+            metrics = learner.step()
+            self._keep(**learner.learnt(), n_epochs=learner.epoch)
+            report(learner.epoch, fitting.most)
+            if judge is not None:
+                metrics["validation_rmse"] = self._rmse(judge)
+                if metrics["validation_rmse"] < fitting.best_rmse:
+                    fitting.best_rmse, fitting.best_epoch = metrics["validation_rmse"], learner.epoch
+                    if fitting.stage == "fit":
+                        fitting.best = self._learnt()
+            if callback is not None and callback(learner.epoch, self, {"stage": fitting.stage, **metrics}):
                 break
-        if validation is not None:
-            self._keep(**best[2])
-        return self.n_epochs
 
-    def _epochs(self, ratings: _Ratings, n_epochs: int) -> Iterator[dict[str, Any]]:
-        """Run one epoch at a time, the model being up to date after each; gives the epoch's metrics."""
-        settings = self.settings
-        mean = ratings.weights.mean(dtype=np.float64)
-        # In units of their standard deviation, stars from 1 to 5 and marks from 1 to 100 descend alike.
-        scale = ratings.weights.std(dtype=np.float64) or 1.0
-        scaled = ((ratings.weights - mean) / scale).astype(np.float32)
-        start, shuffle = self._generators("start", "shuffle")
-        users = self._new_table(start, ratings.user_rows, self.training.n_users)
-        items = self._new_table(start, ratings.item_rows, self.training.n_items)
-        visits_per_call = max(1, _FACTORS_PER_CALL // (settings["n_factors"] + 16))
-        for epoch in range(1, n_epochs + 1):
-            decay = settings["learning_rate_decay"] ** (epoch - 1)
-            rates = SgdRates(
-                factor_rate=settings["learning_rate"] * decay,
-                factor_penalty=settings["penalty"],
-                bias_rate=settings["bias_learning_rate"] * decay,
-                bias_penalty=settings["bias_penalty"],
-            )
-            order = shuffle.permutation(len(scaled))
-            squared_errors = 0.0
-            for first in range(0, len(order), visits_per_call):
-                visits = order[first : first + visits_per_call]
-                squared_errors += sgd_epoch(
-                    ratings.user_rows[visits], ratings.item_rows[visits], scaled[visits], users, items, rates
-                )
-            tables = (users.factors, users.biases, items.factors, items.biases)
-            if not all(np.isfinite(table).all() for table in tables):
-                raise ValueError(
-                    f"[mf] expected a descent that converges, got infinite values in epoch {epoch}; "
-                    "lower learning_rate and bias_learning_rate, or take outliers from the weights"
-                )
-            root = math.sqrt(scale)
-            self._keep(
-                user_factors=users.factors * np.float32(root),
-                item_factors=items.factors * np.float32(root),
-                user_biases=users.biases * np.float32(scale),
-                item_biases=items.biases * np.float32(scale),
-                mean=float(mean),
-                n_epochs=epoch,
-            )
-            yield {
-                "learning_rate": rates.factor_rate,
-                "train_rmse": float(scale * math.sqrt(squared_errors / len(scaled))),
-            }
-
-    def _sweeps(self, ratings: _Ratings, n_epochs: int) -> Iterator[dict[str, Any]]:
-        """As `_epochs`, by alternating least squares."""
-        settings = self.settings
-        mean = float(ratings.weights.mean(dtype=np.float64))
-        scale = float(ratings.weights.std(dtype=np.float64)) or 1.0
-        matrix = ratings.matrix(self.training.n_users, self.training.n_items)
-        scaled = matrix.with_values(((matrix.values - mean) / scale).astype(np.float32))
-        penalties = Penalties(
-            settings["als_bias_penalty"],
-            settings["als_penalty"],
-            settings["implicit_bias_penalty"],
-            settings["implicit_penalty"],
-        )
-        (start,) = self._generators("start")
-        sweeps = als_sweeps(
-            scaled,
-            settings["n_factors"],
-            settings["implicit"],
-            penalties,
-            settings["als_init_scale"],
-            start,
-        )
-        root = math.sqrt(scale)
-        for epoch, (users, items, squared_errors, loss) in zip(range(1, n_epochs + 1), sweeps):
-            self._keep(
-                user_factors=(users.vectors[:, 1:] * root).astype(np.float32),
-                item_factors=(items.vectors[:, 1:] * root).astype(np.float32),
-                user_biases=(users.vectors[:, 0] * scale).astype(np.float32),
-                item_biases=(items.vectors[:, 0] * scale).astype(np.float32),
-                mean=mean,
-                n_epochs=epoch,
-            )
-            yield {
-                "loss": loss * scale**2,
-                "train_rmse": float(scale * math.sqrt(max(squared_errors, 0) / len(scaled.values))),
-            }
-
-    def _new_table(self, start: np.random.Generator, rows: np.ndarray, n_rows: int) -> FactorTable:
-        counts = np.bincount(rows, minlength=n_rows)
-        factors = start.random((n_rows, self.settings["n_factors"]), dtype=np.float32)
-        factors -= np.float32(0.5)
-        factors *= np.float32(self.settings["init_scale"] * math.sqrt(12))  # uniform on (0, 1): variance 1/12
-        factors[counts == 0] = 0
-        shrink = (1 / np.sqrt(np.maximum(counts, 1))).astype(np.float32)
-        return FactorTable(factors, np.zeros(n_rows, dtype=np.float32), shrink)
-
-    def _generators(self, *purposes: str) -> list[np.random.Generator]:
-        """One independent stream of random numbers for each purpose."""
-        all_purposes = ("split", "start", "shuffle")
-        streams = np.random.SeedSequence(self.settings["random_state"]).spawn(len(all_purposes))
-        return [np.random.Generator(np.random.PCG64(streams[all_purposes.index(p)])) for p in purposes]
+    def _generator(self, purpose: str) -> np.random.Generator:
+        """An independent stream of random numbers for each purpose."""
+        streams = np.random.SeedSequence(self.settings["random_state"]).spawn(2)
+        return np.random.Generator(np.random.PCG64(streams[("split", "start").index(purpose)]))
 
     def _held_out(self, n: int) -> np.ndarray:
         """Which ratings find the number of epochs, bool (n,)."""
-        (split,) = self._generators("split")
         held_out = np.zeros(n, dtype=bool)
-        held_out[split.permutation(n)[: round(self.settings["validation_fraction"] * n)]] = True
+        n_held_out = round(self.settings["validation_fraction"] * n)
+        if n_held_out:
+            held_out[self._generator("split").permutation(n)[:n_held_out]] = True
         return held_out
 
-    def _rows_of(self, part: Interactions) -> _Ratings:
+    def _rows_of(self, part: Interactions) -> Ratings:
         """Another part's ratings in this model's rows, -1 for unknown users and items."""
         if len(part.weights) == 0:
             raise ValueError("[fit] expected at least one validation interaction, got none; leave it out")
         users = self.training.known_rows("user", part.user_map.ids())
         items = self.training.known_rows("item", part.item_map.ids())
-        return _Ratings(users[part.user_rows], items[part.item_rows], part.weights)
+        return Ratings(users[part.user_rows], items[part.item_rows], part.weights)
 
-    def _rmse(self, part: _Ratings) -> float:
+    def _rmse(self, part: Ratings) -> float:
         scores = np.clip(self._score_pairs(part.user_rows, part.item_rows), *self.weight_range)
         errors = scores.astype(np.float64) - part.weights
         return math.sqrt(np.mean(np.square(errors)))
@@ -330,7 +273,11 @@ class MF(BiasedFactors):
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors, meta = super()._state()
-        return tensors, meta | {"n_epochs": self.n_epochs}
+        meta |= {"n_epochs": self.n_epochs}
+        if self._fitting is not None:
+            more_tensors, more_meta = self._fitting.to_tensors()
+            tensors, meta = tensors | more_tensors, meta | more_meta
+        return tensors, meta
 
     def _restore(self, artifact: Artifact) -> None:
         super()._restore(artifact)
@@ -338,6 +285,8 @@ class MF(BiasedFactors):
         if type(n_epochs) is not int:
             raise ArtifactError(f"[load] expected n_epochs as an integer, got {n_epochs!r:.60}")
         self.n_epochs = n_epochs
+        sizes = self.training.n_users, self.training.n_items, self._rank, self.settings["max_epochs"]
+        self._fitting = Fitting.from_artifact(artifact, *sizes, self._begin)
 
     def _learnt(self) -> dict[str, Any]:
         return super()._learnt() | {"n_epochs": self.n_epochs}
@@ -345,27 +294,3 @@ class MF(BiasedFactors):
     def _keep(self, n_epochs: int, **learnt: Any) -> None:
         self._set(**learnt)
         self.n_epochs = n_epochs
-
-
-@dataclass(frozen=True)
-class _Ratings:
-    """Records as arrays of one length: rows int64, weights float32."""
-
-    user_rows: np.ndarray
-    item_rows: np.ndarray
-    weights: np.ndarray
-
-    def take(self, chosen: np.ndarray) -> _Ratings:
-        return _Ratings(self.user_rows[chosen], self.item_rows[chosen], self.weights[chosen])
-
-    def matrix(self, n_users: int, n_items: int) -> SparseRows:
-        """Ratings by users; a pair that stands more than once has their mean."""
-        from scipy.sparse import coo_array
-
-        places = (self.user_rows, self.item_rows)
-        sums = coo_array((self.weights.astype(np.float64), places), shape=(n_users, n_items)).tocsr()
-        counts = coo_array((np.ones(len(self.weights)), places), shape=(n_users, n_items)).tocsr()
-        for part in (sums, counts):
-            part.sum_duplicates()
-        sums.data /= counts.data
-        return as_sparse_rows(sums, "interactions", "fit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,13 +54,23 @@ class Draws:
             np.zeros((n_items, n_samples, n_factors + 1), np.float32),
         )
 
+    @classmethod
+    def of_settings(cls, settings: dict[str, Any], chain: GibbsChain) -> Draws:
+        """Room for the sweeps of a `BayesianMF` that count."""
+        n_kept = settings["n_sweeps"] - settings["burn_in"]
+        n_users, n_items = len(chain.users.own), len(chain.items.own)
+        return cls.room_for(n_users, n_items, n_kept, settings["n_factors"], settings["n_samples"])
+
     def keep(self, chain: GibbsChain) -> None:
         """Add the chain's last sweep."""
         n_kept, n_samples = self.users.shape[1], self.user_samples.shape[1]
         self.users[:, self.n] = chain.users.means[:, 1:]
-        self.items[:, self.n] = chain.items.vectors[:, 1:]
+        # Rows without ratings depend on nothing else, so of items' too the mean may stand for the draw.
+        items, first = chain.items.vectors.copy(), chain.item_rows.n_without_ratings
+        items[:first] = chain.items.means[:first]
+        self.items[:, self.n] = items[:, 1:]
         self.user_biases += chain.users.means[:, 0]
-        self.item_biases += chain.items.vectors[:, 0]
+        self.item_biases += items[:, 0]
         self.noise += 1 / math.sqrt(chain.noise_precision)
         place = self.n * n_samples // n_kept
         if (self.n + 1) * n_samples // n_kept > place:
