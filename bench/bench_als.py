@@ -78,7 +78,8 @@ class Gpurec:
 
         ends = [time.perf_counter()]
         settings = {"alpha": ALPHA, "weighting": "plain", "unobserved_weight": 1.0}
-        settings |= {"regularisation": PENALTY, "regularisation_exponent": 0.0, "solver": self.solver}
+        settings |= {"regularisation": PENALTY, "regularisation_exponent": 0.0, "item_power": 0.0}
+        settings["solver"] = self.solver
         self.model = ImplicitALS(self.d, n_sweeps=n_sweeps, **settings)
         with use_backend(self.backend):
             self.model.fit(self.records, callback=lambda *_: ends.append(time.perf_counter()), progress=False)
@@ -294,6 +295,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds, ours alone, nothing written")
     parser.add_argument("--factors", type=int, nargs="*", default=[])
+    parser.add_argument("--without", nargs="*", default=[], help="contenders to leave out, by name")
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=_RESULTS, help="folder of the results")
@@ -303,7 +305,8 @@ def main() -> None:
         serve(*arguments.worker)
         return
     n_threads, x = len(os.sched_getaffinity(0)), gowalla()
-    names = [name for name in NAMES if not arguments.quick or name.startswith("gpurec")]
+    names = [name for name in NAMES if name not in arguments.without]
+    names = [name for name in names if not arguments.quick or name.startswith("gpurec")]
     n_rounds = 1 if arguments.quick else arguments.rounds
     written = arguments.out / "als.json"
     result: dict[str, Any] = {"cases": {}}

@@ -2,10 +2,12 @@
 
     python bench/search_als.py lists --factors 64 --trials 40   # a split of gowalla's training part
     python bench/search_als.py sweeps --factors 64               # the same split, after each sweep
-    python bench/search_als.py measure --factors 64 128 256     # the test part, with settings that are chosen
+    python bench/search_als.py curve --factors 64 256             # three such splits, chosen settings
+    python bench/search_als.py measure --factors 64 128 256      # the test part, likewise
 
-Settings are drawn at random, then around the best, and judged by recall@20 and ndcg@20 on a fifth of
-gowalla's training part, drawn at random, for 8,000 users; only `measure` reads the test part.
+Settings are drawn at random, then around the best, and judged by recall@20 and ndcg@20 on a run of a fifth of
+each list of gowalla's training part, for 5,000 users: `search_sums.runs`, which ranks models as the test part
+does. Only `measure` reads that.
 
 The folder of the data sets: GPUREC_DATA, else ../shared/data.
 """
@@ -18,29 +20,29 @@ import time
 from typing import Any
 
 import numpy as np
+from search_sums import runs
 
 from gpurec import Interactions
 from gpurec.config import data_folder
-from gpurec.data import random_split
 from gpurec.evaluation import evaluate
 from gpurec.models import ImplicitALS
 
 SEED = 1
-N_USERS = 8000
+N_USERS, DRAWS = 5000, (21, 22, 23)
 # Ranges that settings are drawn from, uniformly in their logarithm; the exponent uniformly. In place of the
 # regularisation stands the penalty of a user or item of the mean size, which depends least on the others.
-PENALTY, UNOBSERVED, EXPONENT = (0.3, 30.0), (3e-3, 0.3), (0.0, 1.0)
+PENALTY, UNOBSERVED, EXPONENT, POWER = (1.0, 15.0), (1e-3, 0.05), (0.3, 1.0), (-0.8, 0.0)
 MEAN_ENTRIES, MEAN_OTHERS = 22.0, 35_000.0
-# How far around the best later trials are drawn: factors, and a step of the exponent.
-NEAR, STEP = 2.0, 0.15
+# How far around the best later trials are drawn: factors, and a step of the exponents.
+NEAR, STEP = 2.0, 0.2
 
 
-def parts() -> tuple[Interactions, Interactions]:
+def parts(draw: int = DRAWS[0]) -> tuple[Interactions, Interactions]:
     """What is learnt from and what judges it, both of the training part."""
     records = Interactions.from_file(data_folder() / "gowalla" / "train.txt", format="adjacency")
-    split = random_split(records, 0.2, random_state=0)
-    users = np.random.default_rng(SEED).permutation(records.n_users)[:N_USERS]
-    return split.train, split.test.take(np.isin(split.test.user_rows, users))
+    train, held = runs(records, draw)
+    users = np.random.default_rng(SEED).permutation(np.unique(held.user_rows))[:N_USERS]
+    return train, held.take(np.isin(held.user_rows, users))
 
 
 def figures(model: ImplicitALS, test: Interactions) -> tuple[float, float]:
@@ -61,11 +63,13 @@ def drawn(random: np.random.Generator, best: dict[str, Any] | None) -> dict[str,
             "regularisation": between(*PENALTY) / size,
             "unobserved_weight": w0,
             "regularisation_exponent": exponent,
+            "item_power": float(random.uniform(*POWER)),
         }
     return {
         "regularisation": best["regularisation"] * between(1 / NEAR, NEAR),
         "unobserved_weight": best["unobserved_weight"] * between(1 / NEAR, NEAR),
         "regularisation_exponent": max(0.0, best["regularisation_exponent"] + random.uniform(-STEP, STEP)),
+        "item_power": best["item_power"] + random.uniform(-STEP, STEP),
     }
 
 
@@ -106,6 +110,15 @@ def sweeps(n_factors: int, settings: dict[str, Any]) -> None:
     ImplicitALS(n_factors, **settings).fit(train, callback=tell, progress=False)
 
 
+def curve(n_factors: list[int], settings: dict[str, Any]) -> None:
+    """Print what settings reach on each draw of the split."""
+    for draw in DRAWS:
+        train, test = parts(draw)
+        for d in n_factors:
+            recall, ndcg = figures(ImplicitALS(d, **settings).fit(train, progress=False), test)
+            print(f"draw {draw}, {d} factors: {recall:.4f} {ndcg:.4f}", flush=True)
+
+
 def measure(n_factors: list[int], settings: dict[str, Any]) -> None:
     """Print recall and ndcg on the test part, and how long a fit takes."""
     train = Interactions.from_file(data_folder() / "gowalla" / "train.txt", format="adjacency")
@@ -122,7 +135,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=("lists", "sweeps", "measure"))
+    parser.add_argument("task", choices=("lists", "sweeps", "curve", "measure"))
     parser.add_argument("--factors", type=int, nargs="+", default=[64])
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--sweeps", type=int, default=12)
@@ -133,5 +146,7 @@ if __name__ == "__main__":
         search(asked.factors[0], asked.trials, asked.settings, asked.seconds, asked.sweeps)
     elif asked.task == "sweeps":
         sweeps(asked.factors[0], asked.settings or {})
+    elif asked.task == "curve":
+        curve(asked.factors, asked.settings or {})
     else:
         measure(asked.factors, asked.settings or {})

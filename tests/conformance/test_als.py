@@ -188,6 +188,38 @@ def test_neither_threads_nor_other_rows_show(isa, solver):
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "block"])
+def test_threads_share_a_heavy_row(isa, solver):
+    """Rows between light ones, cut into parts: the residual of a solution, and the bits of one thread."""
+    rng = np.random.default_rng([SEED, 19])
+    counts = [5, 16_385, 0, 29_997, 3]
+    columns = np.concatenate([rng.permutation(30_000)[:n] for n in counts])
+    values = rng.random(len(columns), np.float32) + 0.5
+    weights = scipy.sparse.csr_array((values, columns, np.cumsum([0, *counts])), shape=(5, 30_000))
+    targets = weights.copy()
+    targets.data = rng.standard_normal(len(columns)).astype(np.float32)
+    factors = rng.standard_normal((30_000, 19), dtype=np.float32)
+    arguments = {"weights": weights, "factors": factors, "targets": targets, "unobserved_weight": 0.3}
+    arguments["l2"] = np.full(5, 0.5)
+    start = rng.standard_normal((5, 19), dtype=np.float32)
+    how = {"solver": solver, "steps": 12, "block_size": 7, "start": start}
+    one = gpurec.als(**arguments, **how, backend=CpuBackend(isa=isa, n_threads=1))
+    loss, scale = 0.0, 0.0
+    for row, x in enumerate(one.factors.astype(np.float64)):
+        a, b, constant = equations(arguments, row)
+        size = np.linalg.norm(a, 2) * np.linalg.norm(x) + np.linalg.norm(b)
+        if counts[row] > 16_384:
+            assert np.linalg.norm(a @ x - b) <= 35 * TOLERANCE * size
+        loss += constant - 2 * b @ x + x @ a @ x
+        scale += constant
+    assert abs(one.loss - loss) <= 1e-6 * scale
+    for n_threads in (2, 7):
+        more = gpurec.als(**arguments, **how, backend=CpuBackend(isa=isa, n_threads=n_threads))
+        assert_same_bits(more.factors, one.factors, f"{n_threads} threads")
+        assert more.loss == one.loss
+
+
+@pytest.mark.parametrize("isa", ISAS)
 def test_gram_matrices_are_float64(isa):
     factors = np.random.default_rng(2).standard_normal((3000, 19), dtype=np.float32)
     gram = gpurec.HalfSweep(factors, backend=CpuBackend(isa=isa)).gram

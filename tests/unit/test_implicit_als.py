@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -27,7 +32,7 @@ def plays(seed: int = 5) -> Interactions:
 
 def new(**settings) -> ImplicitALS:
     usual = {"n_factors": 9, "n_sweeps": 6, "regularisation": 0.05, "block_size": 4}
-    usual |= {"regularisation_exponent": 1.0, "unobserved_weight": 0.1}
+    usual |= {"regularisation_exponent": 1.0, "unobserved_weight": 0.1, "item_power": 0.0}
     return ImplicitALS(**(usual | settings))
 
 
@@ -41,7 +46,9 @@ def dense_loss(model: ImplicitALS) -> float:
     settings = model.settings
     r = model.user_items.toarray().astype(np.float64)
     had = r > 0
-    c = had * (1.0 if settings["alpha"] is None else settings["alpha"] * r)
+    popularity = np.maximum(had.sum(axis=0), 1.0) ** settings["item_power"]
+    shares = had * popularity / (had * popularity)[had].mean()
+    c = shares * (1.0 if settings["alpha"] is None else settings["alpha"] * r)
     w0 = settings["unobserved_weight"]
     p, q = model.user_factors.astype(np.float64), model.item_factors.astype(np.float64)
     s = p @ q.T
@@ -54,17 +61,18 @@ def dense_loss(model: ImplicitALS) -> float:
         w = c + w0 if settings["weighting"] == "hkv" else c
         loss = (had * w * (1 - s) ** 2 + ~had * w0 * s**2).sum()
     n_items, n_users = int(had.any(axis=0).sum()), int(had.any(axis=1).sum())
-    for factors, counts, others in ((p, had.sum(axis=1), n_items), (q, had.sum(axis=0), n_users)):
+    for factors, counts, others in ((p, shares.sum(axis=1), n_items), (q, shares.sum(axis=0), n_users)):
         size = (counts + w0 * others) ** settings["regularisation_exponent"]
         loss += settings["regularisation"] * (size * (factors**2).sum(axis=1)).sum()
     return float(loss)
 
 
 @pytest.mark.parametrize("weighting", ["ials", "hkv", "plain"])
-@pytest.mark.parametrize("alpha", [None, 2.5])
+@pytest.mark.parametrize(("alpha", "item_power"), [(None, 0.0), (2.5, 0.0), (None, -0.5), (2.5, 0.7)])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_loss_is_the_stated_one_and_falls_every_sweep(solver, alpha, weighting):
-    model = new(solver=solver, alpha=alpha, weighting=weighting, unobserved_weight=0.3)
+def test_the_loss_is_the_stated_one_and_falls_every_sweep(solver, alpha, item_power, weighting):
+    how = {"solver": solver, "alpha": alpha, "weighting": weighting, "item_power": item_power}
+    model = new(**how, unobserved_weight=0.3)
     seen = []
 
     def look(sweep, at, metrics):
@@ -90,9 +98,10 @@ def test_factors_are_where_no_step_helps():
         assert min(slopes) > 0 and abs(slopes[0] - slopes[1]) < 0.2 * max(slopes)
 
 
-def test_users_are_what_folding_them_in_gives():
+@pytest.mark.parametrize("item_power", [0.0, -0.4])
+def test_users_are_what_folding_them_in_gives(item_power):
     records = plays()
-    model = new().fit(records)
+    model = new(item_power=item_power).fit(records)
     assert model.fold_in(records).tobytes() == model.user_factors.tobytes()
     one = model.fold_in_rows(model.user_items[[17]])
     assert one.tobytes() == model.user_factors[[17]].tobytes()
@@ -199,8 +208,9 @@ def test_the_spread_is_the_posterior_deviation():
         model.spread([1, 2], [1])
 
 
-def test_past_items_explain_the_score_without_a_rest():
-    model = new().fit(plays())
+@pytest.mark.parametrize("item_power", [0.0, -0.4])
+def test_past_items_explain_the_score_without_a_rest(item_power):
+    model = new(item_power=item_power).fit(plays())
     why = model.explain(0, 7)
     assert set(why.kinds) == {"item"}
     assert abs(why.contributions.sum() - why.score) <= why.tolerance
@@ -218,6 +228,27 @@ def test_weights_count_with_alpha():
     model = new(alpha=1.0).fit(records)
     with pytest.raises(ValueError, match="at least 0 with alpha"):
         model.fold_in(Interactions.from_arrays(["x"], [1], [-2.0]))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself SIGINT")
+def test_ctrl_c_ends_a_fit_within_a_second():
+    # A background job of a shell starts with the signal ignored, and Python then leaves it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.3, press)
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            new(n_factors=64, n_sweeps=10**9).fit(plays())
+        assert time.perf_counter() - pressed[0] < 1
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_instruction_sets_agree_on_the_loss():
@@ -239,6 +270,7 @@ def test_instruction_sets_agree_on_the_loss():
         ({"unobserved_weight": -1}, ValueError),
         ({"alpha": 0}, ValueError),
         ({"weighting": "wals"}, ValueError),
+        ({"item_power": -3}, ValueError),
         ({"n_sweeps": 1.5}, TypeError),
         ({"solver": "lu"}, ValueError),
         ({"cg_steps": 0}, ValueError),

@@ -6,8 +6,10 @@
 #include <limits>
 #include <stdexcept>
 
-#include "threads.hpp"
+#include "als/heavy_rows.hpp"
 #include "als/symmetric_eigen.hpp"
+#include "gpurec/planted.hpp"
+#include "threads.hpp"
 
 namespace gpurec::cpu {
 namespace {
@@ -20,16 +22,14 @@ constexpr std::int64_t kRowsPerTask = 64;
 constexpr double kWorkPerTask = 4e6;
 constexpr std::int64_t kRowsRotated = 96;
 
-std::int64_t rounded_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
 const AlsKernels& als_kernels(const Kernels& kernels) {
   static const AlsKernels table[] = {
 #if defined(__x86_64__) || defined(_M_X64)
-      {"avx512", solve_als_row_avx512, add_gram_avx512},
-      {"avx2", solve_als_row_avx2, add_gram_avx2},
-      {"avxvnni", solve_als_row_avx2, add_gram_avx2},
+      GPUREC_ALS_KERNELS("avx512", avx512),
+      GPUREC_ALS_KERNELS("avx2", avx2),
+      GPUREC_ALS_KERNELS("avxvnni", avx2),
 #endif
-      {"serial", solve_als_row_serial, add_gram_serial},
+      GPUREC_ALS_KERNELS("serial", serial),
   };
   constexpr std::size_t kCount = sizeof table / sizeof table[0];
   for (const AlsKernels& row : table) {
@@ -38,61 +38,10 @@ const AlsKernels& als_kernels(const Kernels& kernels) {
   return table[kCount - 1];
 }
 
-// Rooms for threads, one for each that works at a time.
-class Rooms {
- public:
-  Rooms(std::int64_t d_padded, std::int64_t longest) : d_(d_padded), longest_(rounded_up(longest, kAlsPadding)) {}
-
-  struct Room {
-    AlsScratch scratch;
-    AlignedFloats memory;
-    AlignedFloats extra;
-  };
-
-  std::unique_ptr<Room> take() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (!free_.empty()) {
-        std::unique_ptr<Room> room = std::move(free_.back());
-        free_.pop_back();
-        return room;
-      }
-    }
-    auto room = std::make_unique<Room>();
-    const std::int64_t chunk = std::min(als_chunk(d_), longest_), apart = d_ + kAlsPadding;
-    const std::int64_t said = std::max(longest_, chunk) + kAlsPadding;
-    room->memory = AlignedFloats(3 * chunk * d_ + d_ * apart + 8 * apart + said);
-    room->extra = AlignedFloats(longest_);
-    float* at = room->memory.data();
-    const auto next = [&](std::int64_t n) {
-      float* const here = at;
-      at += n;
-      return here;
-    };
-    room->scratch.rows = next(chunk * d_);
-    room->scratch.part = next(chunk * d_);
-    room->scratch.left = next(chunk * d_);
-    room->scratch.matrix = next(d_ * apart);
-    room->scratch.vectors = next(8 * apart);
-    room->scratch.said = next(said);
-    return room;
-  }
-
-  void give_back(std::unique_ptr<Room> room) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    free_.push_back(std::move(room));
-  }
-
- private:
-  std::int64_t d_, longest_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Room>> free_;
-};
-
 // Panels of a matrix of n_in rows and n_out columns, element (i, j) by `at`.
 template <class F>
 AlignedFloats panels_of(std::int64_t n_in, std::int64_t n_out, const F& at) {
-  AlignedFloats panels(n_in * rounded_up(n_out, kTileItems));
+  AlignedFloats panels(n_in * als_padded_to(n_out, kTileItems));
   for (std::int64_t j = 0; j < n_out; ++j) {
     float* const panel = panels.data() + j / kPanelItems * n_in * kPanelItems + j % kPanelItems;
     for (std::int64_t i = 0; i < n_in; ++i) panel[i * kPanelItems] = float(at(i, j));
@@ -103,7 +52,7 @@ AlignedFloats panels_of(std::int64_t n_in, std::int64_t n_out, const F& at) {
 }  // namespace
 
 std::vector<double> gram_of(MatrixView<const float> x, const Kernels& kernels, int n_threads) {
-  const std::int64_t d = x.cols, padded = rounded_up(d, kAlsPadding);
+  const std::int64_t d = x.cols, padded = als_padded_to(d, kAlsPadding);
   const std::int64_t most = std::clamp<std::int64_t>(kGramNumbers / (padded * padded), 1, kGramParts);
   const std::int64_t n_parts = std::clamp<std::int64_t>(x.rows / (4 * kGramRows), 1, most);
   const AddGram add = als_kernels(kernels).add_gram;
@@ -120,6 +69,7 @@ std::vector<double> gram_of(MatrixView<const float> x, const Kernels& kernels, i
   for (std::int64_t i = 0; i < d; ++i) {
     for (std::int64_t j = i; j < d; ++j) {
       double sum = 0.0;
+      if (GPUREC_PLANTED(als_gram_part_lost) && n_parts > 1) parts.back().assign(std::size_t(padded * padded), 0.0);
       for (const std::vector<double>& part : parts) sum += part[std::size_t(i * padded + j)];
       gram[std::size_t(i * d + j)] = gram[std::size_t(j * d + i)] = sum;
     }
@@ -130,7 +80,7 @@ std::vector<double> gram_of(MatrixView<const float> x, const Kernels& kernels, i
 AlsShared::AlsShared(MatrixView<const float> factors, double unobserved_weight, const Kernels& kernels, int n_threads)
     : factors_(factors),
       d_(factors.cols),
-      d_padded_(rounded_up(factors.cols, kAlsPadding)),
+      d_padded_(als_padded_to(factors.cols, kAlsPadding)),
       unobserved_weight_(unobserved_weight),
       kernels_(kernels),
       gram_(gram_of(factors, kernels, n_threads)),
@@ -201,9 +151,34 @@ double AlsShared::solve(const SparseRowsView& weights, const float* pulls, const
   }
   const std::int32_t* const columns = many ? weights.columns : places.data();
 
+  const AlsKernels& own = als_kernels(kernels_);
+  const bool begins = start != nullptr && !GPUREC_PLANTED(als_start_ignored) && rates.solver != AlsSolver::cholesky;
+  // A row's a = w - w0, and the constant of its loss.
+  const auto read = [&](std::int64_t row, float* extra) {
+    double constant = 0.0;
+    for (std::int64_t e = weights.indptr[row]; e < weights.indptr[row + 1]; ++e) {
+      const double w = double(weights.values[e]), pull = double(pulls[e]);
+      *extra++ = float(w - (GPUREC_PLANTED(als_observed_twice) ? 0.0 : unobserved_weight_));
+      if (w > 0.0) constant += pull * pull / w;
+    }
+    return constant;
+  };
+  const auto row_at = [&](std::int64_t row, const float* extra) {
+    const std::int64_t first = weights.indptr[row];
+    const double penalty = l2[GPUREC_PLANTED(als_first_penalty) ? 0 : row];
+    return AlsRow{columns + first, extra, pulls + first, weights.length(row), curvature_.data(),
+                  float(penalty),  table, d_padded_};
+  };
+  std::vector<double> losses(static_cast<std::size_t>(n_rows));
   std::vector<Task> tasks;
   std::int64_t longest = 1;
+  std::vector<std::int64_t> heavy;
   for (std::int64_t i = 0; i < n_rows; ++i) {
+    if (als_is_heavy(weights.length(i))) {
+      heavy.push_back(i);
+      tasks.push_back({i + 1, i + 1, 0.0});  // where the next task begins
+      continue;
+    }
     const double n = double(weights.length(i)), d = double(d_padded_);
     const double work = n * d * (8.0 + std::min(n, d));
     longest = std::max(longest, weights.length(i));
@@ -214,38 +189,43 @@ double AlsShared::solve(const SparseRowsView& weights, const float* pulls, const
   }
   std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.work > b.work; });
 
-  const SolveAlsRow solve_row = als_kernels(kernels_).solve_row;
-  std::vector<double> losses(static_cast<std::size_t>(n_rows));
-  Rooms rooms(d_padded_, longest);
+  for (const std::int64_t row : heavy) {
+    AlignedFloats z(d_padded_), extra(als_padded_to(weights.length(row), kAlsPadding));
+    const float* from = begins ? start + row * d_ : nullptr;
+    if (begins) rotate(&from, 1, to_eigen_, d_, z.data(), d_padded_);
+    double loss = 0.0;
+    const double constant = read(row, extra.data());
+    const AlsRow of = row_at(row, extra.data());
+    if (!solve_heavy_row(of, rates, own, z.data(), &loss, n_threads)) loss = solve_in_double(of, z.data());
+    losses[std::size_t(row)] = constant + loss;
+    from = z.data();
+    rotate(&from, 1, from_eigen_, d_, out.row(row), out.row_stride);
+  }
+
+  AlsRooms rooms(d_padded_, longest);
   parallel_for(n_threads, std::int64_t(tasks.size()), [&](std::int64_t at) {
     const Task& task = tasks[std::size_t(at)];
     const std::int64_t n = task.end - task.first;
     auto room = rooms.take();
     alignas(64) const float* rows[kRowsPerTask];
     AlignedFloats z(n * d_padded_);
-    if (start != nullptr && rates.solver != AlsSolver::cholesky) {
+    if (begins) {
       for (std::int64_t i = 0; i < n; ++i) rows[i] = start + (task.first + i) * d_;
       rotate(rows, n, to_eigen_, d_, z.data(), d_padded_);
     }
     for (std::int64_t i = 0; i < n; ++i) {
-      const std::int64_t row = task.first + i, first = weights.indptr[row];
+      const std::int64_t row = task.first + i;
       float* const solution = z.data() + i * d_padded_;
       rows[i] = solution;
-      AlsRow of{columns + first, room->extra.data(), pulls + first, weights.length(row), curvature_.data(),
-                float(l2[row]), table, d_padded_};
-      if (of.n == 0) {
+      if (weights.length(row) == 0) {
         std::fill_n(solution, d_padded_, 0.0f);
-        losses[std::size_t(row)] = 0.0;
         continue;
       }
-      double constant = 0.0;
-      for (std::int64_t e = 0; e < of.n; ++e) {
-        const double w = double(weights.values[first + e]), pull = double(of.pulls[e]);
-        room->extra.data()[e] = float(w - unobserved_weight_);
-        if (w > 0.0) constant += pull * pull / w;
-      }
       double loss = 0.0;
-      if (!solve_row(of, rates, room->scratch, solution, &loss)) loss = solve_in_double(of, solution);
+      const double constant = read(row, room->extra.data());
+      const AlsRow of = row_at(row, room->extra.data());
+      const bool solved = own.solve_row(of, rates, room->scratch, solution, &loss);
+      if (!solved && !GPUREC_PLANTED(als_float32_kept)) loss = solve_in_double(of, solution);
       losses[std::size_t(row)] = constant + loss;
     }
     rotate(rows, n, from_eigen_, d_, out.row(task.first), out.row_stride);

@@ -9,13 +9,21 @@
 #include "dispatch.hpp"
 #include "table/aligned.hpp"
 #include "gpurec/als.hpp"
+#include "gpurec/planted.hpp"
 
 namespace gpurec::cpu {
 
 #define GPUREC_DECLARE_ALS(isa)                                                                                      \
   bool solve_als_row_##isa(const AlsRow& row, const AlsRates& rates, const AlsScratch& scratch, float* z,            \
                            double* loss);                                                                            \
-  void add_gram_##isa(const float* rows, std::int64_t n, std::int64_t d, double* wide, double* sums)
+  void add_gram_##isa(const float* rows, std::int64_t n, std::int64_t d, double* wide, double* sums);                \
+  void add_als_equations_##isa(const AlsRow& row, const AlsScratch& scratch, float* matrix, float* right);           \
+  void add_als_right_##isa(const AlsRow& row, const AlsScratch& scratch, float* right);                              \
+  double add_als_times_##isa(const AlsRow& row, const AlsScratch& scratch, const float* y, float* out);              \
+  bool als_cholesky_##isa(float* matrix, std::int64_t stride, std::int64_t n, std::int64_t size, float* out)
+#define GPUREC_ALS_KERNELS(name, isa)                                                                                \
+  {name,                      solve_als_row_##isa, add_gram_##isa,    add_als_equations_##isa,                       \
+   add_als_right_##isa, add_als_times_##isa, als_cholesky_##isa}
 GPUREC_DECLARE_ALS(serial);
 GPUREC_DECLARE_ALS(avx2);
 GPUREC_DECLARE_ALS(avx512);
@@ -23,6 +31,10 @@ GPUREC_DECLARE_ALS(avx512);
 
 // x'x for the rows of x, in float64: parts that do not depend on threads, added in their order.
 std::vector<double> gram_of(MatrixView<const float> x, const Kernels& kernels, int n_threads);
+
+// Solves a row by parts of its entries, which threads share; z and loss as of SolveAlsRow.
+bool solve_heavy_row(const AlsRow& row, const AlsRates& rates, const AlsKernels& kernels, float* z, double* loss,
+                     int n_threads);
 
 // What the equations of all rows share: the factors of the other side, in the eigenvectors of their Gram matrix.
 class AlsShared {

@@ -30,6 +30,14 @@ inline float product(const float* a, const float* b, Index d) {
   return total(sum);
 }
 
+// left = each row times its a.
+void weigh(const float* rows, Index d, Index n, const float* extra, float* left) {
+  for (Index e = 0; e < n; ++e, rows += d, left += d) {
+    const Floats by = all(extra[e]);
+    for (Index i = 0; i < d; i += kWide) store(left + i, load(rows + i) * by);
+  }
+}
+
 // A row's equations in units of D^-1/2: (I + Y' a Y) y = Y' p, whose rows are gathered in chunks, or once where there is
 // but one chunk.
 class Equations {
@@ -44,7 +52,7 @@ class Equations {
   template <class F>
   void for_chunks(const F& fn) {
     const Index chunk = als_chunk(d);
-    for (Index first = 0; first < row.n; first += chunk) {
+    for (Index first = 0; first < row.n; first += chunk + (GPUREC_PLANTED(als_entry_between_chunks) ? 1 : 0)) {
       const Index n = first + chunk < row.n ? chunk : row.n - first;
       if (!gathered_) gather(row, first, first + n, shrink, nullptr, scratch.rows);
       fn(first, n, scratch.rows);
@@ -52,15 +60,19 @@ class Equations {
     gathered_ = row.n <= chunk;
   }
 
-  // out = Y' p.
-  void right(float* out) {
-    fill(out, d, 0.0f);
+  // out += Y' p.
+  void add_right(float* out) {
     for_chunks([&](Index first, Index n, const float* rows) { add_weighted(rows, d, n, row.pulls + first, out); });
   }
 
   // out = (I + Y' a Y) y.
   void times(const float* y, float* out) {
     for (Index i = 0; i < d; i += kWide) store(out + i, load(y + i));
+    add_times(y, out);
+  }
+
+  // out += Y' a Y y.
+  void add_times(const float* y, float* out) {
     for_chunks([&](Index first, Index n, const float* rows) {
       float* const said = scratch.said;
       scores_of(rows, d, n, y, said);
@@ -69,8 +81,19 @@ class Equations {
     });
   }
 
-  double loss(const float* y) {
-    double sum = double(product(y, y, d));
+  // matrix += the upper triangle of Y' a Y, and right += Y' p.
+  void add_equations(float* matrix, Index stride, float* right) {
+    for_chunks([&](Index first, Index n, const float* rows) {
+      weigh(rows, d, n, row.extra + first, scratch.left);
+      add_products(scratch.left, rows, d, n, d, matrix, stride);
+      add_weighted(rows, d, n, row.pulls + first, right);
+    });
+  }
+
+  double loss(const float* y) { return double(product(y, y, d)) + loss_of_entries(y); }
+
+  double loss_of_entries(const float* y) {
+    double sum = 0.0;
     for_chunks([&](Index first, Index n, const float* rows) {
       float* const said = scratch.said;
       scores_of(rows, d, n, y, said);
@@ -91,14 +114,6 @@ class Equations {
   bool gathered_ = false;
 };
 
-// left = each row times its a.
-void weigh(const float* rows, Index d, Index n, const float* extra, float* left) {
-  for (Index e = 0; e < n; ++e, rows += d, left += d) {
-    const Floats by = all(extra[e]);
-    for (Index i = 0; i < d; i += kWide) store(left + i, load(rows + i) * by);
-  }
-}
-
 // The upper triangle of the unit matrix in `size` columns, and zeros in the columns behind.
 void start_matrix(float* matrix, Index stride, Index n) {
   for (Index i = 0; i < n; ++i) {
@@ -114,11 +129,7 @@ bool solve_wide(Equations& of, float* y) {
   float *const matrix = of.scratch.matrix, *const right = of.scratch.vectors + 2 * stride;
   start_matrix(matrix, stride, d);
   fill(right, d, 0.0f);
-  of.for_chunks([&](Index first, Index n, const float* rows) {
-    weigh(rows, d, n, of.row.extra + first, of.scratch.left);
-    add_products(of.scratch.left, rows, d, n, d, matrix, stride);
-    add_weighted(rows, d, n, of.row.pulls + first, right);
-  });
+  of.add_equations(matrix, stride, right);
   for (Index i = 0; i < d; ++i) matrix[i * stride + d] = right[i];
   return solve_cholesky(matrix, stride, d, d, y);
 }
@@ -134,7 +145,7 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
   for (Index e = 0; e < n; e += kWide) {  // of entries behind the last whatever comes
     store(roots + e, root(load(row.extra + e)));
   }
-  for (Index e = 0; e < n; ++e) right[e] = row.pulls[e] / roots[e];
+  for (Index e = 0; e < n; ++e) right[e] = row.pulls[e] / (GPUREC_PLANTED(als_narrow_root_lost) ? 1.0f : roots[e]);
   gather(row, 0, n, of.shrink, roots, rows);
   fill(rows + n * d, (size - n) * d, 0.0f);
   for (Index i = 0; i < d; i += kWide) {
@@ -170,13 +181,15 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
     store(whole + i, load(whole + i) / by);
   }
   const float most = kLeft * float(d);
+  if (GPUREC_PLANTED(als_narrow_unchecked)) return true;
   return product(left, left, d) <= most * most * product(whole, whole, d);
 }
 
 void solve_by_gradients(Equations& of, std::int64_t steps, float* y) {
   const Index d = of.d, apart = d + kAlsPadding;
   float *const left = of.scratch.vectors + 2 * apart, *const towards = left + apart, *const moved = towards + apart;
-  of.right(left);
+  fill(left, d, 0.0f);
+  of.add_right(left);
   of.times(y, moved);
   for (Index i = 0; i < d; i += kWide) {
     store(left + i, load(left + i) - load(moved + i));
@@ -194,7 +207,7 @@ void solve_by_gradients(Equations& of, std::int64_t steps, float* y) {
     }
     const float before = size;
     size = product(left, left, d);
-    const Floats keep = all(size / before);
+    const Floats keep = all(GPUREC_PLANTED(als_steepest_descent) ? 0.0f : size / before);
     for (Index i = 0; i < d; i += kWide) store(towards + i, fused(keep, load(towards + i), load(left + i)));
   }
 }
@@ -212,7 +225,8 @@ bool solve_by_blocks(Equations& of, const AlsRates& rates, float* y) {
   const Index d = of.d, apart = d + kAlsPadding;
   float *const right = of.scratch.vectors + 2 * apart, *const slope = right + apart, *const step = slope + apart;
   float *const matrix = of.scratch.matrix, *const said = of.scratch.said;
-  of.right(right);
+  fill(right, d, 0.0f);
+  of.add_right(right);
   of.for_chunks([&](Index first, Index n, const float* rows) { scores_of(rows, d, n, y, said + first); });
   for (std::int64_t pass = 0; pass < rates.steps; ++pass) {
     for (Index begin = 0; begin < d; begin += rates.block_size) {
@@ -220,7 +234,7 @@ bool solve_by_blocks(Equations& of, const AlsRates& rates, float* y) {
       const Index size = end - begin, wide = padded(size), stride = wide + kAlsPadding;
       start_matrix(matrix, stride, wide);
       fill(slope, wide, 0.0f);
-      for (Index i = begin; i < end; ++i) slope[i - begin] = right[i] - y[i];
+      for (Index i = begin; i < end; ++i) slope[i - begin] = right[i] - (GPUREC_PLANTED(als_block_rest_lost) ? 0.0f : y[i]);
       of.for_chunks([&](Index first, Index n, const float* rows) {
         take_components(rows, d, n, begin, end, wide, of.scratch.part);
         weigh(of.scratch.part, wide, n, row.extra + first, of.scratch.left);
@@ -275,6 +289,23 @@ bool solve_row(const AlsRow& row, const AlsRates& rates, const AlsScratch& scrat
 bool GPUREC_ALS_NAME(solve_als_row)(const AlsRow& row, const AlsRates& rates, const AlsScratch& scratch, float* z,
                                     double* loss) {
   return solve_row(row, rates, scratch, z, loss);
+}
+
+void GPUREC_ALS_NAME(add_als_equations)(const AlsRow& row, const AlsScratch& scratch, float* matrix, float* right) {
+  Equations(row, scratch).add_equations(matrix, row.d_padded + kAlsPadding, right);
+}
+
+void GPUREC_ALS_NAME(add_als_right)(const AlsRow& row, const AlsScratch& scratch, float* right) {
+  Equations(row, scratch).add_right(right);
+}
+
+double GPUREC_ALS_NAME(add_als_times)(const AlsRow& row, const AlsScratch& scratch, const float* y, float* out) {
+  Equations(row, scratch).add_times(y, out);
+  return Equations(row, scratch).loss_of_entries(y);
+}
+
+bool GPUREC_ALS_NAME(als_cholesky)(float* matrix, std::int64_t stride, std::int64_t n, std::int64_t size, float* out) {
+  return solve_cholesky(matrix, stride, n, size, out);
 }
 
 void GPUREC_ALS_NAME(add_gram)(const float* rows, std::int64_t n, std::int64_t d, double* wide, double* sums) {

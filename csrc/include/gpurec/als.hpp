@@ -5,7 +5,7 @@
 //   how       in the eigenvectors of y'y what all rows share is diagonal, D = w0 values + l2, and (D + Z' a Z) x = Z' p
 //             with a = w - w0 is solved exactly, from n x n equations where n entries are fewer than d, by conjugate
 //             gradients preconditioned by D, or block by block of eigenvectors
-//   launch    rows in parallel, those with most entries first
+//   launch    rows in parallel, those with most entries first; of rows with more than 16384 entries parts in parallel
 //   bytes     4 d an entry and pass, of them one from beyond the second cache; 12 d n_columns for the rotation
 //   memory    4 d n_columns where many rows are asked for, else 4 d an entry; 4 (3 n + d) d for each thread, n = max(256, d)
 //   needs     what ops/als.py checks: entries inside, w >= 0, everything finite, l2 a positive normal float32
@@ -61,11 +61,22 @@ using SolveAlsRow = bool (*)(const AlsRow& row, const AlsRates& rates, const Als
 // Adds the outer products of n rows of d floats to the upper triangle of sums, d_padded x d_padded; below it stands
 // nothing of account. `wide` has room for n x d_padded.
 using AddGram = void (*)(const float* rows, std::int64_t n, std::int64_t d, double* wide, double* sums);
+// Of a part of a row's entries, in units of D^-1/2: adds Y'aY to the upper triangle of a matrix whose rows lie
+// d_padded + kAlsPadding apart, and Y'p to `right`; Y'p; Y'aY y, returning what they add to the loss.
+using AddAlsEquations = void (*)(const AlsRow& part, const AlsScratch& scratch, float* matrix, float* right);
+using AddAlsRight = void (*)(const AlsRow& part, const AlsScratch& scratch, float* right);
+using AddAlsTimes = double (*)(const AlsRow& part, const AlsScratch& scratch, const float* y, float* out);
+// Solves n equations given by the upper triangle of a matrix whose column `size` is the right side.
+using AlsCholesky = bool (*)(float* matrix, std::int64_t stride, std::int64_t n, std::int64_t size, float* out);
 
 struct AlsKernels {
   const char* isa;
   SolveAlsRow solve_row;
   AddGram add_gram;
+  AddAlsEquations add_equations;
+  AddAlsRight add_right;
+  AddAlsTimes add_times;
+  AlsCholesky cholesky;
 };
 
 }  // namespace cpu

@@ -65,6 +65,7 @@ SPACES: dict[str, Space] = {
             "regularisation": Real(1e-4, 1.0, log=True),
             "regularisation_exponent": Real(0.0, 1.5),
             "unobserved_weight": Real(0.002, 1.0, log=True),
+            "item_power": Real(-1.0, 0.5),
         },
         epochs=Epochs("n_sweeps", most=30, patience=5),
     ),

@@ -78,8 +78,12 @@ class FoldingModel(VectorModel):
         matrix = as_sparse_rows(given, "interactions", "als")
         if side == "item" and interactions is None:
             matrix = transposed(matrix)
-        confidence = self._confidence(matrix.values)
+        confidence, size = self._confidence(matrix.values), matrix.lengths
         settings, w0 = self.settings, self.settings["unobserved_weight"]
+        if settings["item_power"] != 0:
+            shares = self._item_shares(side, matrix)
+            confidence = confidence * np.float32(shares)
+            size = np.bincount(matrix.owners, shares, matrix.n_rows)
         targets: float | SparseRows = 1.0
         weights = confidence
         if settings["weighting"] != "plain":
@@ -87,10 +91,17 @@ class FoldingModel(VectorModel):
         if settings["weighting"] == "ials" and w0 > 0:
             targets = matrix.with_values(confidence / weights)
         others = int(self.training.known("item" if side == "user" else "user").sum())
-        size = matrix.lengths + w0 * others
-        l2 = settings["regularisation"] * size ** settings["regularisation_exponent"]
+        l2 = settings["regularisation"] * (size + w0 * others) ** settings["regularisation_exponent"]
         tiny, huge = np.finfo(np.float32).tiny, np.finfo(np.float32).max
         return Problem(matrix.with_values(weights), targets, np.clip(l2, tiny, huge))
+
+    def _item_shares(self, side: str, matrix: SparseRows) -> np.ndarray:
+        """By what the confidence in each interaction is multiplied for its item's users, float64."""
+        power, counts = self.settings["item_power"], self.training.item_counts.astype(np.float64)
+        mean = (counts[counts > 0] ** (1 + power)).sum() / counts.sum()
+        if side == "user":
+            return np.maximum(counts, 1)[matrix.columns] ** power / mean
+        return np.repeat(np.maximum(matrix.lengths, 1.0) ** power / mean, matrix.lengths)
 
     def _half_sweep(self, side: str) -> HalfSweep:
         """What the least squares of all users, or items, share."""

@@ -44,6 +44,9 @@ class ImplicitALS(FoldingModel):
     alpha : float or None
         c is alpha times the weight of an interaction, which must not be below 0; None: c is 1 whatever it is.
     weighting : {"ials", "hkv", "plain"}
+    item_power : float
+        c is multiplied by the number of the item's users to this power, over the mean of all interactions;
+        below 0 what few have says more of those who have it. n is then the sum of these factors.
     n_sweeps : int
     solver : {"cholesky", "cg", "block"}
         Exact; `cg_steps` steps of conjugate gradients from the factors there are; one pass over blocks of
@@ -69,7 +72,7 @@ class ImplicitALS(FoldingModel):
     on by `resume` with the bits of a fit that was never interrupted. Memory: factors twice, and 24 bytes an
     interaction.
 
-    The defaults are from a split of gowalla's training part: docs/design, "Alternating least squares".
+    The defaults are from splits of gowalla's training part: docs/design, "Alternating least squares".
 
     Source: Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback datasets"; Rendle,
     Krichene, Zhang and Koren 2022, "Revisiting the performance of iALS on item recommendation benchmarks",
@@ -89,12 +92,13 @@ class ImplicitALS(FoldingModel):
         self,
         n_factors: int = 64,
         *,
-        regularisation: float = 0.01,
-        regularisation_exponent: float = 0.85,
-        unobserved_weight: float = 0.011,
+        regularisation: float = 0.05,
+        regularisation_exponent: float = 0.5,
+        unobserved_weight: float = 0.02,
         alpha: float | None = None,
         weighting: str = "ials",
-        n_sweeps: int = 6,
+        item_power: float = -0.4,
+        n_sweeps: int = 4,
         solver: str = "cholesky",
         cg_steps: int = 3,
         block_size: int = 32,
@@ -111,6 +115,7 @@ class ImplicitALS(FoldingModel):
             unobserved_weight=real_setting("als", "unobserved_weight", unobserved_weight, 0, 1e9),
             alpha=None if alpha is None else real_setting("als", "alpha", alpha, tiny, 1e9),
             weighting=one_of("als", "weighting", weighting, ("ials", "hkv", "plain")),
+            item_power=real_setting("als", "item_power", item_power, -2, 2),
             n_sweeps=whole_setting("als", "n_sweeps", n_sweeps, 1),
             solver=one_of("als", "solver", solver, ALS_SOLVERS),
             cg_steps=whole_setting("als", "cg_steps", cg_steps, 1),

@@ -185,9 +185,11 @@ class AlternatingLeastSquares(MatrixFactorizationBase):
             )
         matrix = matrix.copy()
         matrix.resize(matrix.shape[0], len(half.factors))
-        targets = matrix.copy()
-        targets.data = (matrix.data > 0).astype(np.float32)
-        matrix.data = np.abs(matrix.data)
+        liked, targets = matrix.data > 0, None
+        if not liked.all():
+            targets = matrix.copy()
+            targets.data = liked.astype(np.float32)
+            matrix.data = np.abs(matrix.data)
         how = (
             {"solver": "cholesky"}
             if start is None
