@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import gpurec
 from gpurec import BPR, IdMap, Interactions
 from gpurec.backends.cpu import CpuBackend
-from gpurec.errors import NotFittedError
+from gpurec.errors import NotFittedError, UnknownIdError
 from gpurec.models import load_model
 
 N_USERS, N_ITEMS, N_TASTES = 80, 60, 4
@@ -26,6 +27,12 @@ def plays(seed: int = 0) -> Interactions:
     users, items = (rows.tolist() for rows in pairs(seed))
     maps = {"user_map": IdMap(range(N_USERS)), "item_map": IdMap(range(N_ITEMS))}
     return Interactions.from_arrays(users, items, **maps)
+
+
+def ones(sets: list, n_columns: int) -> csr_array:
+    """Row sets as a matrix."""
+    indptr = np.cumsum([0] + [len(rows) for rows in sets])
+    return csr_array((np.ones(indptr[-1]), np.concatenate(sets), indptr), shape=(len(sets), n_columns))
 
 
 def bits(model: BPR) -> list[bytes]:
@@ -137,11 +144,11 @@ def test_users_are_folded_in_alone_or_together():
     model = BPR(n_factors=8, n_epochs=60).fit(plays())
     before = bits(model)
     sets = [np.arange(taste, N_ITEMS, N_TASTES)[:6] for taste in range(N_TASTES)] + [np.array([], int)]
-    vectors = model.fold_in(sets)
+    vectors = model.fold_in_rows(ones(sets, N_ITEMS))
     assert vectors.shape == (5, 9) and vectors.dtype == np.float32 and (vectors[:, -1] == 1).all()
     for i, items in enumerate(sets):
-        assert model.fold_in([items[::-1]]).tobytes() == vectors[i : i + 1].tobytes()
-        assert model.fold_in((np.array([0, len(items)]), items)).tobytes() == vectors[i : i + 1].tobytes()
+        alone = Interactions.from_arrays(["x"] * len(items), items[::-1].tolist(), user_map=IdMap(["x"]))
+        assert model.fold_in(alone).tobytes() == vectors[i : i + 1].tobytes()
     found = model._item_index().search(vectors[:4], 8, exclude=sets[:4])
     assert (found.rows % N_TASTES == np.arange(4)[:, None]).mean() > 0.95
     assert (vectors[4, :-1] == 0).all() and bits(model) == before
@@ -150,7 +157,7 @@ def test_users_are_folded_in_alone_or_together():
 def test_folded_in_users_agree_with_learnt_ones():
     model = BPR(n_factors=8, n_epochs=100).fit(plays())
     users = np.arange(N_USERS)
-    vectors = model.fold_in(model.training.seen(users), n_epochs=100)
+    vectors = model.fold_in_rows(model.user_items, n_epochs=100)
     learnt = model._user_vectors(users)
     scores, theirs = (
         v.astype(np.float64) @ model._item_vectors(np.arange(N_ITEMS)).T for v in (vectors, learnt)
@@ -162,18 +169,29 @@ def test_folded_in_users_agree_with_learnt_ones():
 def test_items_are_folded_in_alone_or_together():
     model = BPR(n_factors=8, n_epochs=60).fit(plays())
     sets = [np.arange(taste, N_USERS, N_TASTES)[:9] for taste in range(N_TASTES)]
-    vectors = model.fold_in(sets, side="item")
+    vectors = model.fold_in_rows(ones(sets, N_USERS), side="item")
     assert vectors.shape == (4, 9)
     for i, users in enumerate(sets):
-        assert model.fold_in([users], side="item").tobytes() == vectors[i : i + 1].tobytes()
+        alone = Interactions.from_arrays([*users.tolist(), "unknown"], ["x"] * (len(users) + 1))
+        assert model.fold_in(alone, "item").tobytes() == vectors[i : i + 1].tobytes()
     scores = model._user_vectors(np.arange(N_USERS)) @ vectors.T
     assert (scores.argmax(axis=1) == np.arange(N_USERS) % N_TASTES).mean() > 0.95
-    with pytest.raises(ValueError, match=r"\[fold_in\] expected rows in 0..79"):
-        model.fold_in([[N_USERS]], side="item")
-    with pytest.raises(ValueError, match="side of user or item"):
-        model.fold_in([[0]], side="both")
-    with pytest.raises(ValueError, match=r"\[fold_in\] expected rows in 0..59"):
-        model.fold_in([[-1]])
+    with pytest.raises(ValueError, match=r"\[fold_in\] expected interactions with 80 columns, got 60"):
+        model.fold_in_rows(ones([[0]], N_ITEMS), side="item")
+    for ask in (model.fold_in, model.fold_in_rows):
+        with pytest.raises(ValueError, match="side of 'user' or 'item'"):
+            ask(plays() if ask == model.fold_in else ones([[0]], N_ITEMS), side="both")
+
+
+def test_lists_of_users_that_the_fit_did_not_know():
+    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    histories = {"eve": [0, 4, 8, 12], "bob": {1: 1.0, 5: 2.0, "unknown": 1.0}}
+    found = dict(model.recommend_new(histories, 6))
+    for taste, (user, had) in enumerate(histories.items()):
+        items = [item for item, _ in found[user]]
+        assert all(item % N_TASTES == taste for item in items) and not set(items) & set(had)
+    with pytest.raises(UnknownIdError, match="known items of a user, got none of 'x'"):
+        model.recommend_new({"x": ["no such item"]})
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,15 @@ class BPR(RankingDescent):
     n_candidates : int
         Draws for each negative where they are "hard".
     popularity_power : float
+    metric : {"dot", "cosine"}
+        With "cosine" all factors are kept at length 1, so that no item gets a better score by its length.
+    temperature : float
+        What scores are divided by in the loss; low ones put weight on the negatives with the highest scores.
     bias_learning_rate : float or None
-        Step size of the items' biases: None takes `learning_rate`, 0 leaves biases out.
+        Step size of the items' biases: None takes `learning_rate` with dots and 0, which leaves biases out,
+        with cosines.
     init_scale : float
-        Standard deviation of the factors at the start (uniform, mean 0).
+        Standard deviation of the factors at the start (uniform, mean 0), before cosines scale them.
     patience : int
         Epochs without a better validation part after which the descent ends.
     random_state : int or None
@@ -93,6 +98,8 @@ class BPR(RankingDescent):
         n_negatives: int = 1,
         n_candidates: int = 4,
         popularity_power: float = 0.75,
+        metric: str = "dot",
+        temperature: float = 1.0,
         bias_learning_rate: float | None = None,
         init_scale: float = 0.1,
         patience: int = 10,
@@ -111,6 +118,8 @@ class BPR(RankingDescent):
             n_negatives=_draws("n_negatives", n_negatives),
             n_candidates=_draws("n_candidates", n_candidates),
             popularity_power=real_setting("bpr", "popularity_power", popularity_power, 0, 2),
+            metric=one_of("bpr", "metric", metric, ("dot", "cosine")),
+            temperature=real_setting("bpr", "temperature", temperature, 1e-6, 1e6),
             bias_learning_rate=bias_learning_rate,
             init_scale=real_setting("bpr", "init_scale", init_scale, 0, 1e6),
             patience=whole_setting("bpr", "patience", patience, 1),
