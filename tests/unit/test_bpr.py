@@ -49,13 +49,18 @@ def own_taste(model: BPR, k: int = 5) -> float:
     return float(np.mean(hits))
 
 
+# As in the source: pairs of items, scores that are dots, steps that stay.
+PAIRS = {"loss": "bpr", "metric": "dot", "temperature": 1.0, "n_negatives": 1}
+PAIRS |= {"learning_rate": 0.05, "learning_rate_decay": 1.0}
 WAYS = [
     {},
-    {"negatives": "popularity"},
-    {"negatives": "hard", "n_candidates": 3},
-    {"loss": "softmax", "n_negatives": 8},
-    {"loss": "bpr", "n_negatives": 3, "bias_learning_rate": 0.0},
-    {"loss": "softmax", "n_negatives": 4, "negatives": "popularity", "learning_rate_decay": 0.99},
+    {"loss": "bpr", "negatives": "hard", "n_candidates": 3, "n_negatives": 2},
+    PAIRS,
+    PAIRS | {"negatives": "popularity"},
+    PAIRS | {"negatives": "hard", "n_candidates": 3},
+    PAIRS | {"loss": "softmax", "n_negatives": 8},
+    PAIRS | {"n_negatives": 3, "bias_learning_rate": 0.0},
+    PAIRS | {"loss": "softmax", "n_negatives": 4, "negatives": "popularity", "learning_rate_decay": 0.99},
 ]
 
 
@@ -66,11 +71,14 @@ def test_every_way_finds_the_tastes(way):
     model.fit(plays(), callback=lambda epoch, _, metrics: losses.append(metrics["loss"]))
     assert own_taste(model) > 0.95
     assert losses[-1] < 0.8 * losses[0] and model.n_epochs == len(losses) == 40
-    assert (model.item_biases != 0).any() == (way.get("bias_learning_rate") != 0.0)
+    dots = model.settings["metric"] == "dot"
+    assert (model.item_biases != 0).any() == (dots and way.get("bias_learning_rate") != 0.0)
+    if not dots:
+        np.testing.assert_allclose(np.linalg.norm(model.user_factors, axis=1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    "way", [{}, {"loss": "softmax", "n_negatives": 5, "learning_rate_decay": 0.9}], ids=str
+    "way", [{}, PAIRS | {"loss": "softmax", "n_negatives": 5, "learning_rate_decay": 0.9}], ids=str
 )
 def test_stopped_saved_and_gone_on_is_the_same(way, tmp_path):
     whole = BPR(n_factors=7, n_epochs=9, **way).fit(plays())
@@ -98,7 +106,7 @@ def test_an_error_on_the_way_leaves_the_model_as_it_was():
             go_on()
         assert bits(model) == before and model.n_epochs == 3 and model.training.n_users == N_USERS
     with pytest.raises(ValueError, match="converges"):
-        BPR(n_factors=4, learning_rate=1e5, n_epochs=3).fit(plays())
+        BPR(n_factors=4, n_epochs=3, **PAIRS | {"learning_rate": 1e5}).fit(plays())
     with pytest.raises(NotFittedError):
         BPR().resume(1)
 
@@ -208,6 +216,8 @@ def test_lists_of_users_that_the_fit_did_not_know():
         ({"n_candidates": 0}, ValueError),
         ({"popularity_power": 9}, ValueError),
         ({"bias_learning_rate": -0.1}, ValueError),
+        ({"metric": "euclidean"}, ValueError),
+        ({"temperature": 0}, ValueError),
         ({"init_scale": np.nan}, ValueError),
         ({"patience": 0}, ValueError),
         ({"random_state": -1}, ValueError),
