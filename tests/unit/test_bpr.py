@@ -53,7 +53,7 @@ def own_taste(model: BPR, k: int = 5) -> float:
 PAIRS = {"loss": "bpr", "metric": "dot", "temperature": 1.0, "n_negatives": 1}
 PAIRS |= {"learning_rate": 0.05, "learning_rate_decay": 1.0}
 WAYS = [
-    {},
+    {"n_negatives": 4},  # of few items many are to be had yet
     {"loss": "bpr", "negatives": "hard", "n_candidates": 3, "n_negatives": 2},
     PAIRS,
     PAIRS | {"negatives": "popularity"},

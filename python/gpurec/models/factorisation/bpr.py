@@ -101,7 +101,7 @@ class BPR(RankingDescent):
         n_candidates: int = 4,
         popularity_power: float = 0.75,
         metric: str = "cosine",
-        temperature: float = 0.1,
+        temperature: float = 0.15,
         bias_learning_rate: float | None = None,
         init_scale: float = 0.1,
         patience: int = 10,
