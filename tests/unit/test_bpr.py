@@ -121,9 +121,8 @@ def test_validation_keeps_the_best_epoch():
     def watch(epoch, model, metrics):
         kept[epoch] = (metrics["validation_right"], bits(model))
 
-    model = BPR(n_factors=8, n_epochs=200, patience=5, learning_rate=0.1).fit(
-        train, validation=test, callback=watch
-    )
+    how = PAIRS | {"learning_rate": 0.1}
+    model = BPR(n_factors=8, n_epochs=200, patience=5, **how).fit(train, validation=test, callback=watch)
     rights = [right for right, _ in kept.values()]
     best = int(np.argmax(rights)) + 1
     assert model.n_epochs == best and bits(model) == kept[best][1]
