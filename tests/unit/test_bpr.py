@@ -134,7 +134,7 @@ def test_validation_keeps_the_best_epoch():
 
 
 def test_more_interactions_bring_new_users_and_items():
-    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
     old_user = model.user_factors[5].copy()
     more_users = ["new"] * 5 + list(range(0, N_USERS, N_TASTES))
     more_items = [0, 4, 8, 12, 16] + ["film"] * (N_USERS // N_TASTES)
@@ -148,7 +148,7 @@ def test_more_interactions_bring_new_users_and_items():
 
 
 def test_users_are_folded_in_alone_or_together():
-    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
     before = bits(model)
     sets = [np.arange(taste, N_ITEMS, N_TASTES)[:6] for taste in range(N_TASTES)] + [np.array([], int)]
     vectors = model.fold_in_rows(ones(sets, N_ITEMS))
@@ -162,7 +162,7 @@ def test_users_are_folded_in_alone_or_together():
 
 
 def test_folded_in_users_agree_with_learnt_ones():
-    model = BPR(n_factors=8, n_epochs=100).fit(plays())
+    model = BPR(n_factors=8, n_epochs=100, **PAIRS).fit(plays())
     users = np.arange(N_USERS)
     vectors = model.fold_in_rows(model.user_items, n_epochs=100)
     learnt = model._user_vectors(users)
@@ -174,7 +174,7 @@ def test_folded_in_users_agree_with_learnt_ones():
 
 
 def test_items_are_folded_in_alone_or_together():
-    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
     sets = [np.arange(taste, N_USERS, N_TASTES)[:9] for taste in range(N_TASTES)]
     vectors = model.fold_in_rows(ones(sets, N_USERS), side="item")
     assert vectors.shape == (4, 9)
@@ -191,7 +191,7 @@ def test_items_are_folded_in_alone_or_together():
 
 
 def test_lists_of_users_that_the_fit_did_not_know():
-    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
     histories = {"eve": [0, 4, 8, 12], "bob": {1: 1.0, 5: 2.0, "unknown": 1.0}}
     found = dict(model.recommend_new(histories, 6))
     for taste, (user, had) in enumerate(histories.items()):
