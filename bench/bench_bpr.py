@@ -1,12 +1,14 @@
-"""Epochs of `BPR` on gowalla beside implicit's at equal settings: seconds, and how well both rank.
+"""Epochs of `BPR` on gowalla beside implicit's: seconds, how well both rank, and in what time equally well.
 
     python bench/bench_bpr.py            side by side, and against threads, factors and interactions
+    python bench/bench_bpr.py --part growth     one of both alone, beside what was written of the other
     python bench/bench_bpr.py --quick    some users, ours alone, nothing written
 
 Writes bench/results/bpr.*. Needs gowalla in the folder of the data sets (GPUREC_DATA, else ../shared/data),
 and the rivals' environment (bench/rivals.py --setup). A fifth of each user's items is held out; AUC is the
 share of pairs of a held-out item and one of 100 items that the user lacks, drawn once, in which the held-out
-one scores more. Each measurement is a process.
+one scores more, taken after every epoch of a first round while the clock stands. Each measurement is a
+process.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +31,25 @@ import scipy.sparse as sp
 _DATA = Path(os.environ.get("GPUREC_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 RATE, PENALTY = 0.05, 0.01
 START = 0.29 / 64  # what implicit's factors begin with, about
-N_EPOCHS, N_DRAWN, EVERY = 12, 100, 5
+N_EPOCHS, FEW_EPOCHS, N_DRAWN, EVERY, N_HAD = 13, 6, 100, 5, 50
+DEFAULTS = "gpurec's defaults"
+# Ways to fit `BPR`: implicit's settings and draws, and what it does when nothing is set.
+WAYS: dict[str, dict[str, Any]] = {
+    "gpurec": {
+        "learning_rate": RATE,
+        "regularisation": PENALTY,
+        "init_scale": START,
+        "loss": "bpr",
+        "metric": "dot",
+        "temperature": 1.0,
+        "n_negatives": 1,
+        "negatives": "popularity",
+        "popularity_power": 1.0,
+        "learning_rate_decay": 1.0,
+    },
+    DEFAULTS: {},
+}
+Watch = Callable[[np.ndarray, np.ndarray], None]
 
 
 def held_out(n_users: int | None) -> tuple[sp.csr_matrix, sp.csr_matrix]:
@@ -47,10 +68,8 @@ def held_out(n_users: int | None) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     )
 
 
-def ours(
-    x: sp.csr_matrix, d: int, n_epochs: int, n_threads: int
-) -> tuple[list[float], np.ndarray, np.ndarray]:
-    """Seconds of each epoch of `BPR`, and what it learnt, biases beside factors."""
+def ours(x: sp.csr_matrix, d: int, n_epochs: int, n_threads: int, way: str, watch: Watch) -> None:
+    """Fit `BPR`; `watch` gets factors of users and items after each epoch, biases beside them."""
     import gpurec
     from gpurec.backends.cpu import CpuBackend
 
@@ -61,31 +80,54 @@ def ours(
         user_map=gpurec.IdMap(range(x.shape[0])),
         item_map=gpurec.IdMap(range(x.shape[1])),
     )
-    at = [0.0]
-    model = gpurec.BPR(d, learning_rate=RATE, regularisation=PENALTY, init_scale=START, n_epochs=n_epochs + 1)
+
+    model = gpurec.BPR(d, n_epochs=n_epochs, **WAYS[way])
+
+    def look(done: int, total: int) -> None:
+        watch(model._user_vectors(np.arange(x.shape[0])), model._item_vectors(np.arange(x.shape[1])))
+
     with gpurec.use_backend(CpuBackend(n_threads=n_threads)):
-        model.fit(data, progress=lambda done, total: at.append(time.perf_counter()))
-    items = np.column_stack([model.item_factors, model.item_biases])
-    return np.diff(at[1:]).tolist(), np.column_stack([model.user_factors, np.ones(x.shape[0])]), items
+        model.fit(data, progress=look)
 
 
-def theirs(
-    x: sp.csr_matrix, d: int, n_epochs: int, n_threads: int
-) -> tuple[list[float], np.ndarray, np.ndarray]:
-    """The same of implicit, whose factors hold the bias."""
+def theirs(x: sp.csr_matrix, d: int, n_epochs: int, n_threads: int, way: str, watch: Watch) -> None:
+    """The same of implicit, whose factors hold the bias and change in place."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    at: list[float] = []
     model = BayesianPersonalizedRanking(
         d,
         learning_rate=RATE,
         regularization=PENALTY,
-        iterations=n_epochs + 1,
+        iterations=n_epochs,
         num_threads=n_threads,
         random_state=0,
     )
-    model.fit(x, show_progress=False, callback=lambda *_: at.append(time.perf_counter()))
-    return np.diff(at).tolist(), model.user_factors, model.item_factors
+    model.fit(x, show_progress=False, callback=lambda *_: watch(model.user_factors, model.item_factors))
+
+
+def new_user(x: sp.csr_matrix, d: int, n_threads: int, n_users: int) -> float:
+    """Seconds in which someone new gets a vector from N_HAD items, of so many asked about at once."""
+    import gpurec
+    from gpurec.backends.cpu import CpuBackend
+
+    coo = x.tocoo()
+    data = gpurec.Interactions.from_arrays(
+        coo.row.tolist(), coo.col.tolist(), item_map=gpurec.IdMap(range(x.shape[1]))
+    )
+    rng = np.random.default_rng(3)
+    known = np.flatnonzero(np.bincount(x.indices, minlength=x.shape[1]))
+    columns = np.concatenate([np.sort(rng.choice(known, N_HAD, replace=False)) for _ in range(n_users)])
+    indptr = np.arange(n_users + 1) * N_HAD
+    rows = sp.csr_matrix((np.ones(len(columns), np.float32), columns, indptr), (n_users, x.shape[1]))
+    with gpurec.use_backend(CpuBackend(n_threads=n_threads)):
+        model = gpurec.BPR(d, n_epochs=2).fit(data, progress=False)
+        model.fold_in_rows(rows)
+        times = []
+        for _ in range(200 if n_users == 1 else 3):
+            began = time.perf_counter()
+            model.fold_in_rows(rows)
+            times.append(time.perf_counter() - began)
+    return median(times) / n_users
 
 
 def auc(x: sp.csr_matrix, test: sp.csr_matrix, users: np.ndarray, items: np.ndarray) -> float:
@@ -102,76 +144,128 @@ def auc(x: sp.csr_matrix, test: sp.csr_matrix, users: np.ndarray, items: np.ndar
     return float(np.mean(shares))
 
 
-def worker(name: str, folder: str, d: int, n_epochs: int, n_threads: int) -> None:
-    """One measurement, printed as JSON."""
+def worker(name: str, folder: str, d: int, n_epochs: int, n_threads: int, judged: int) -> None:
+    """One measurement, printed as JSON: seconds of an epoch, and AUC after each where it is judged."""
     x, test = (sp.load_npz(Path(folder) / f"{part}.npz") for part in ("train", "test"))
-    seconds, users, items = (ours if name == "gpurec" else theirs)(x, d, n_epochs, n_threads)
-    found = {"seconds": median(seconds), "auc": auc(x, test, users, items) if n_epochs >= N_EPOCHS else None}
-    print(json.dumps(found))
+    if name.startswith("new user"):
+        print(json.dumps({"seconds": new_user(x, d, n_threads, int(name.split()[-1]))}))
+        return
+    seconds: list[float] = []
+    aucs: list[float] = []
+    clock = time.perf_counter()
+
+    def watch(users: np.ndarray, items: np.ndarray) -> None:
+        nonlocal clock
+        seconds.append(time.perf_counter() - clock)
+        if judged:
+            aucs.append(auc(x, test, users, items))
+        clock = time.perf_counter()
+
+    (theirs if name == "implicit" else ours)(x, d, n_epochs, n_threads, name, watch)
+    # Before the first epoch ends maps are made and pages touched: it counts like the others.
+    print(json.dumps({"seconds": median(seconds[1:]), "auc": aucs}))
 
 
-def measure(
-    name: str, x: sp.csr_matrix, test: sp.csr_matrix, d: int, n_epochs: int, n_threads: int
-) -> dict[str, Any]:
-    python = sys.executable
-    if name != "gpurec":
-        from harness.workers import environment_python
+class Measure:
+    """Asks processes to measure, with the data in a folder."""
 
-        python = str(environment_python())
-    with tempfile.TemporaryDirectory() as folder:
-        for part, matrix in (("train", x), ("test", test)):
-            sp.save_npz(Path(folder) / f"{part}.npz", matrix, compressed=False)
-        command = [python, __file__, "--worker", name, folder, str(d), str(n_epochs), str(n_threads)]
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, name: str, x: sp.csr_matrix, d: int, n_epochs: int, n_threads: int, judged: bool = False
+    ) -> dict[str, Any]:
+        python = sys.executable
+        if name == "implicit":
+            from harness.workers import environment_python
+
+            python = str(environment_python())
+        sp.save_npz(Path(self.folder) / "train.npz", x, compressed=False)
+        numbers = map(str, (d, n_epochs, n_threads, int(judged)))
+        command = [python, __file__, "--worker", name, self.folder, *numbers]
         variables = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
-    return json.loads(done.stdout)
+        return json.loads(done.stdout)
 
 
-def run(quick: bool) -> dict[str, Any]:
-    from harness.timing import machine
+def beside(measure: Measure, x: sp.csr_matrix, n_threads: int, quick: bool) -> dict[str, Any]:
+    """Seconds of epochs, in turn, so that a machine that drifts is the same for all contenders, and AUC."""
+    contenders = [("gpurec", 1, N_EPOCHS), ("gpurec", n_threads, N_EPOCHS), (DEFAULTS, n_threads, FEW_EPOCHS)]
+    if not quick:
+        contenders += [("implicit", 1, N_EPOCHS), ("implicit", n_threads, N_EPOCHS)]
+    found: dict[str, Any] = {}
+    for turn in range(1 if quick else 3):
+        for name, t, n_epochs in contenders:
+            if turn and (name, t) == ("implicit", 1):
+                continue  # takes long, and is not the better one
+            measured = measure(name, x, 64, n_epochs, t, judged=turn == 0)
+            of = found.setdefault(f"{name}, {t}", {"seconds": [], "auc": measured["auc"]})
+            of["seconds"].append(measured["seconds"])
+    new = {n: measure(f"new user {n}", x, 64, 2, 1)["seconds"] for n in (1, 100 if quick else 10_000)}
+    return {"beside": found, "new_users": new}
 
-    n_threads = len(os.sched_getaffinity(0))
-    x, test = held_out(2000 if quick else None)
-    result: dict[str, Any] = {
-        "machine": machine(n_threads),
-        "n_interactions": int(x.nnz),
-        "beside": {},
-        "growth": [],
-    }
-    threads = sorted({1, n_threads})
-    names = ["gpurec"] if quick else ["gpurec", "implicit"]
-    for _ in range(1 if quick else 3):  # in turn, so that a machine that drifts is the same for both
-        for name in names:
-            for t in threads:
-                found = measure(name, x, test, 64, N_EPOCHS, t)
-                result["beside"].setdefault(f"{name} {t}", []).append(found)
+
+def growth(measure: Measure, x: sp.csr_matrix, n_threads: int) -> dict[str, Any]:
+    """Seconds of epochs against factors, interactions and threads."""
+    found = []
     for d in (16, 32, 64, 128, 256):
-        for t in threads:
-            result["growth"].append(
-                {"d": d, "share": 1.0, "threads": t, **measure("gpurec", x, test, d, 5, t)}
-            )
+        for t in sorted({1, n_threads}):
+            found.append({"d": d, "share": 1.0, "threads": t, **measure("gpurec", x, d, 5, t)})
     for share in (0.25, 0.5):
         kept = np.random.default_rng(2).random(x.nnz) < share
         coo = x.tocoo()
         part = sp.csr_matrix((coo.data[kept], (coo.row[kept], coo.col[kept])), x.shape)
-        result["growth"].append(
-            {"d": 64, "share": share, "threads": 1, **measure("gpurec", part, test, 64, 5, 1)}
-        )
+        found.append({"d": 64, "share": share, "threads": 1, **measure("gpurec", part, 64, 5, 1)})
+    return {"growth": found}
+
+
+def run(quick: bool, parts: list[str], before: dict[str, Any]) -> dict[str, Any]:
+    from harness.timing import machine
+
+    n_threads = len(os.sched_getaffinity(0))
+    x, test = held_out(2000 if quick else None)
+    result = {**before, "machine": machine(n_threads), "n_interactions": int(x.nnz)}
+    with tempfile.TemporaryDirectory() as folder:
+        sp.save_npz(Path(folder) / "test.npz", test, compressed=False)
+        measure = Measure(folder)
+        if "beside" in parts:
+            result |= beside(measure, x, n_threads, quick)
+        if "growth" in parts:
+            result |= growth(measure, x, n_threads)
     return result
+
+
+def epochs_until(aucs: list[float], wanted: float) -> float | None:
+    """Epochs until an AUC is reached for good, by a straight line inside the last of them."""
+    below = [at for at, reached in enumerate(aucs) if reached < wanted]
+    last = below[-1] + 1 if below else 0
+    if last == len(aucs):
+        return None
+    before = aucs[last - 1] if last else 0.5
+    return last + (wanted - before) / (aucs[last] - before)
 
 
 def markdown(result: dict[str, Any]) -> str:
     """The tables of a result."""
     from harness.tables import number, table, where_measured
 
-    beside = {name: [f["seconds"] * 1e3 for f in found] for name, found in result["beside"].items()}
-    rivals = [median(ms) for name, ms in beside.items() if name.startswith("implicit")]
+    found = {name: (median(of["seconds"]), of["seconds"], of["auc"]) for name, of in result["beside"].items()}
+    rivals = {name: of for name, of in found.items() if name.startswith("implicit")}
+    best = min(rivals.values(), default=None)
     rows = []
-    for name, ms in beside.items():
-        ratio = f"{median(ms) / min(rivals):.3f}" if rivals else "-"
-        aucs = [found["auc"] for found in result["beside"][name]]
-        spread = f"{number(median(ms))} [{number(min(ms))}-{number(max(ms))}]"
-        rows.append([name, spread, ratio, f"{min(aucs):.4f}-{max(aucs):.4f}"])
+    for name, (seconds, all_seconds, aucs) in found.items():
+        cells = [
+            name,
+            f"{number(seconds * 1e3)} [{number(min(all_seconds) * 1e3)}-{number(max(all_seconds) * 1e3)}]",
+            f"{seconds / best[0]:.3f}" if best else "-",
+            f"{aucs[-1]:.4f} after {len(aucs)}",
+            "-",
+            "-",
+        ]
+        n = epochs_until(aucs, best[2][-1]) if best else None
+        if n is not None:
+            cells[4:] = f"{n * seconds:.2f}", f"{n * seconds / (len(best[2]) * best[0]):.3f}"
+        rows.append(cells)
     n = result["n_interactions"]
     growth = [
         [
@@ -181,18 +275,26 @@ def markdown(result: dict[str, Any]) -> str:
             number(p["seconds"] * 1e3),
             number(p["seconds"] * 1e9 / (p["share"] * n)),
         ]
-        for p in result["growth"]
+        for p in result.get("growth", [])
     ]
+    heads = ["library, threads", "ms an epoch", "of implicit's best", "AUC after epochs"]
+    heads += ["s to implicit's AUC", "of implicit's"]
+    new = ", ".join(f"{s * 1e3:.3f} ms of {int(n):,} at once" for n, s in result["new_users"].items())
     return (
         "\n\n".join(
             [
                 "# Epochs of BPR on gowalla",
                 where_measured(result["machine"]),
-                f"{n:,} interactions, 64 factors, learning rate {RATE}, regularisation {PENALTY}. Medians of "
-                f"the epochs of three processes each, in turn; AUC after {N_EPOCHS + 1} epochs. implicit "
-                "draws negatives by popularity, its threads race, and its best setting counts.",
-                table(["library, threads", "ms an epoch", "of implicit's best", "AUC"], rows),
-                table(["factors", "interactions", "threads", "ms an epoch", "ns a visit"], growth),
+                f"{n:,} interactions, 64 factors. `gpurec` has implicit's settings: learning rate {RATE}, "
+                f"regularisation {PENALTY}, its small start, one negative, drawn by popularity. Medians of "
+                "three processes each, in turn. implicit's threads race; its faster setting is what all are "
+                f"compared with: an epoch of it, and the time of its {N_EPOCHS} epochs.",
+                table(heads, rows),
+                f"`fold_in_rows` by the defaults for a user with {N_HAD} items, one thread: {new}.",
+            ]
+            + [
+                table(["factors", "interactions", "threads", "ms an epoch", "ns a visit"], growth)
+                for _ in growth[:1]
             ]
         )
         + "\n"
@@ -203,13 +305,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=("beside", "growth"), help="one alone; by default both")
+    parser.add_argument("--worker", nargs=6, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         name, folder, *sizes = arguments.worker
         worker(name, folder, *map(int, sizes))
         return
-    result = run(arguments.quick)
+    written = arguments.out / "bpr.json"
+    before = json.loads(written.read_text()) if arguments.part and written.exists() else {}
+    parts = [arguments.part] if arguments.part else ["beside", "growth"]
+    result = run(arguments.quick, parts, before)
     print(markdown(result))
     if not arguments.quick:
         from harness.tables import keep

@@ -5,8 +5,9 @@
     python bench/search_bpr.py search softmax --trials 8 --seed 1
     python bench/search_bpr.py test --set ...                     # the published test part: once, when chosen
 
-A fifth of each user's training items is held out, as for graph filters in docs/design; settings are judged
-by recall@20 and NDCG@20 of 3,000 users after every few epochs, so the number of epochs is chosen there too.
+A run of a fifth of each user's training items is held out, which ranks models as the published test part does
+(bench/search_sums.py); settings are judged by recall@20 and NDCG@20 of 5,000 users after every few epochs, so
+the number of epochs is chosen there too.
 The folder of the data sets: GPUREC_DATA, else ../shared/data.
 """
 
@@ -19,12 +20,13 @@ import time
 from typing import Any
 
 import numpy as np
+from search_sums import runs
 
 from gpurec import BPR, Interactions
 from gpurec.config import data_folder
 from gpurec.ops.sparse_arguments import as_sparse_rows
 
-SEED, N_JUDGED, K = 1, 3000, 20
+SEED, N_JUDGED, K = 21, 5000, 20
 # Low, high, and whether the logarithm is uniform.
 RANGES = {
     "bpr": {"learning_rate": (0.02, 0.2), "regularisation": (0.002, 0.03), "init_scale": (0.02, 0.2)},
@@ -39,18 +41,6 @@ EPOCHS = {"bpr": (320, 40), "softmax": (60, 10)}
 
 def gowalla(part: str) -> Interactions:
     return Interactions.from_file(data_folder() / "gowalla" / f"{part}.txt", format="adjacency")
-
-
-def split(interactions: Interactions) -> tuple[Interactions, Interactions]:
-    """Four fifths of each user's items, and the rest."""
-    rng = np.random.default_rng(SEED)
-    users = interactions.user_rows
-    order = np.lexsort((rng.random(len(users)), users))
-    counts = np.bincount(users)
-    place = np.empty(len(users), np.int64)
-    place[order] = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
-    held_out = place < counts[users] // 5
-    return interactions.take(~held_out), interactions.take(held_out)
 
 
 class Judge:
@@ -142,7 +132,7 @@ def main() -> None:
         recall, ndcg = Judge(whole, gowalla("test"), None)(model)
         print(f"test: recall {recall:.4f} ndcg {ndcg:.4f}  {seconds:.1f} s  {json.dumps(fixed)}")
         return
-    train, held_out = split(whole)
+    train, held_out = runs(whole, SEED)
     as_sparse_rows(train.user_items, "interactions", "search")
     judge = Judge(train, held_out, N_JUDGED)
     generator = np.random.default_rng(arguments.seed)

@@ -35,7 +35,7 @@ void require_positives(const PositivesView& a, std::int64_t n_entries) {
 py::tuple bpr_epochs(const Array<std::int64_t>& indptr, const Array<std::int32_t>& items,
                      const std::optional<Array<bool>>& visited, const std::optional<Array<std::int64_t>>& keys,
                      Array<float>& user_factors, Array<float>& item_factors, Array<float>& item_biases,
-                     const std::optional<Array<std::uint32_t>>& weights, const std::string& loss,
+                     const std::optional<Array<std::uint32_t>>& weights, const std::string& loss, float sharpness, bool unit,
                      std::int64_t n_negatives, std::int64_t n_candidates, float learning_rate, float regularisation,
                      float bias_learning_rate, float bias_regularisation, bool move_users, bool move_positives,
                      bool move_negatives, std::uint64_t seed, std::uint64_t first_epoch, std::int64_t n_epochs,
@@ -62,6 +62,7 @@ py::tuple bpr_epochs(const Array<std::int64_t>& indptr, const Array<std::int32_t
                                {changed(item_factors, items_move), n_items, d, d},
                                changed(item_biases, items_move)};
   const NegativeDraws draws{n_negatives, n_candidates, weights ? weights->data() : nullptr};
+  const RankingAim aim{loss == "bpr" ? RankingLoss::bpr : RankingLoss::softmax, sharpness, unit};
   const RankingRates rates{learning_rate,      regularisation, bias_learning_rate, bias_regularisation,
                            move_users, move_positives, move_negatives};
   const cpu::Kernels& kernels = cpu::kernels(isa);
@@ -75,8 +76,8 @@ py::tuple bpr_epochs(const Array<std::int64_t>& indptr, const Array<std::int32_t
   };
   const RankingTotals totals = compute([&] {
     require_positives(positives, items.size());
-    return cpu::bpr_epochs(positives, factors, loss == "bpr" ? RankingLoss::bpr : RankingLoss::softmax, draws, rates,
-                           seed, first_epoch, n_epochs, n_blocks, kernels, n_threads, between_rounds);
+    return cpu::bpr_epochs(positives, factors, aim, draws, rates, seed,
+                           first_epoch, n_epochs, n_blocks, kernels, n_threads, between_rounds);
   });
   return py::make_tuple(totals.loss, totals.n_visits, totals.n_pairs_right, totals.n_skipped);
 }
@@ -88,7 +89,7 @@ void register_bpr(py::module_& m) {
   const auto array = [](const char* name) { return py::arg(name).noconvert(); };
   m.def("bpr_epochs", &bpr_epochs, array("indptr"), array("items"), array("visited"), array("keys"),
         array("user_factors"), array("item_factors"), array("item_biases"), array("weights"), py::kw_only(),
-        py::arg("loss"), py::arg("n_negatives"), py::arg("n_candidates"), py::arg("learning_rate"),
+        py::arg("loss"), py::arg("sharpness"), py::arg("unit"), py::arg("n_negatives"), py::arg("n_candidates"), py::arg("learning_rate"),
         py::arg("regularisation"), py::arg("bias_learning_rate"), py::arg("bias_regularisation"),
         py::arg("move_users"), py::arg("move_positives"), py::arg("move_negatives"), py::arg("seed"),
         py::arg("first_epoch"), py::arg("n_epochs"), py::arg("n_blocks"), py::arg("isa"), py::arg("n_threads"));

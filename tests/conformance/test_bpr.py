@@ -44,6 +44,8 @@ def case(number: int):
     chosen = weights[rng.integers(len(weights))]
     how = {
         "loss": str(rng.choice(["bpr", "softmax"])),
+        "sharpness": float(rng.choice([1.0, 1.0, 0.3, 10.0])),
+        "unit": bool(rng.random() < 0.3),
         "n_negatives": int(rng.choice([1, 1, 2, 5, 16, 20])),
         "n_candidates": int(rng.choice([1, 1, 3])),
         "weights": None if chosen is None else np.array(chosen, np.uint32),
@@ -86,7 +88,9 @@ def learning(n_users=60, n_items=90, n_factors=20):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 7])
-@pytest.mark.parametrize("how", [{}, {"loss": "softmax", "n_negatives": 9}, {"n_candidates": 4}])
+@pytest.mark.parametrize(
+    "how", [{}, {"loss": "softmax", "n_negatives": 9, "unit": True, "sharpness": 8.0}, {"n_candidates": 4}]
+)
 def test_threads_and_pieces_do_not_show(n_threads, how):
     positives, given = learning()
     backend = CpuBackend(n_threads=n_threads)
@@ -108,8 +112,8 @@ def test_threads_and_pieces_do_not_show(n_threads, how):
 
 
 @pytest.mark.parametrize("loss", ["bpr", "softmax"])
-@pytest.mark.parametrize("n_negatives", [1, 2, 4])
-def test_visits_move_along_the_gradient(loss, n_negatives):
+@pytest.mark.parametrize(("n_negatives", "sharpness"), [(1, 1.0), (1, 2.5), (2, 1.0), (4, 0.5)])
+def test_visits_move_along_the_gradient(loss, n_negatives, sharpness):
     """In float64, a visit's steps are those of the loss by differences: of every factor and bias."""
     rng = np.random.default_rng([SEED, 21, n_negatives])
     n_items, d, item = 30, 5, 3
@@ -118,7 +122,7 @@ def test_visits_move_along_the_gradient(loss, n_negatives):
     start = [0.4 * rng.standard_normal(shape) for shape in ((1, d), (n_items, d), (n_items,))]
 
     def objective(p, q, b, rows):
-        x = np.array([(b[item] - b[row]) + p[0] @ (q[item] - q[row]) for row in rows])
+        x = sharpness * np.array([(b[item] - b[row]) + p[0] @ (q[item] - q[row]) for row in rows])
         softmax = np.log1p(np.exp(-x).sum())
         data = softmax if loss == "softmax" else np.log1p(np.exp(-x)).mean()
         squares = (p[0] ** 2).sum() + (q[item] ** 2).sum() + np.mean([(q[row] ** 2).sum() for row in rows])
@@ -128,7 +132,10 @@ def test_visits_move_along_the_gradient(loss, n_negatives):
     n_compared = 0
     for seed in range(8):
         moved = [table.copy() for table in start]
-        job = RankingJob(loss, n_negatives, 1, *vars(rates).values(), True, True, True, seed, 0, 1, 1)
+        how = {"loss": loss, "sharpness": sharpness, "unit": False}
+        job = RankingJob(
+            *how.values(), n_negatives, 1, *vars(rates).values(), True, True, True, seed, 0, 1, 1
+        )
         found, *_ = reference_epochs(matrix, None, None, *moved, None, job)
         rows = np.setdiff1d(np.flatnonzero(moved[2] != start[2]), [item])
         if len(rows) < n_negatives:  # one was drawn twice: its second step begins where the first ended
@@ -146,9 +153,28 @@ def test_visits_move_along_the_gradient(loss, n_negatives):
                 for h in (1e-5, -1e-5):
                     shifted = [t.copy() for t in start]
                     shifted[table][at] += h
-                    ends.append(sum(objective(*shifted, rows)))
+                    data, *penalties = objective(*shifted, rows)
+                    ends.append(data / sharpness + sum(penalties))
                 assert abs(step[at] - (ends[0] - ends[1]) / 2e-5) < 1e-8, (table, at)
     assert n_compared >= 4
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_rows_that_moved_have_length_one(member):
+    positives, given = learning()
+    given[1][5] = 0
+    before = [table.copy() for table in given]
+    how = {"unit": True, "sharpness": 5.0, "backend": member_backend(member)}
+    for n_negatives in (1, 4):
+        users, items, _ = (table.copy() for table in given)
+        bpr_epochs(positives, users, items, given[2].copy(), RATES, n_negatives=n_negatives, **how)
+        for table, old in ((users, before[0]), (items, before[1])):
+            moved = (table != old).any(axis=1)
+            assert moved.sum() > 50
+            np.testing.assert_allclose(np.linalg.norm(table[moved], axis=1), 1, rtol=1e-6)
+    # What does not move is left at its length.
+    bpr_epochs(positives, *given, RATES, moves=("users",), **how)
+    assert_same_bits(given[1], before[1], member)
 
 
 def drawn_counts(positives, n_epochs, **how):
@@ -282,6 +308,8 @@ NO_TABLE = np.zeros((3, 2), np.float64)
         ({"rates": replace(RATES, learning_rate=-1.0)}, ValueError, "learning_rate >= 0"),
         ({"rates": replace(RATES, bias_regularisation=math.nan)}, ValueError, "bias_regularisation >= 0"),
         ({"loss": "hinge"}, ValueError, "loss of bpr or softmax"),
+        ({"sharpness": 0.0}, ValueError, "sharpness > 0"),
+        ({"sharpness": 1e39}, ValueError, "sharpness > 0"),
         ({"n_negatives": 0}, ValueError, "n_negatives in 1"),
         ({"n_candidates": 1.5}, TypeError, "n_candidates as an integer"),
         ({"seed": -1}, ValueError, "seed in 0"),
@@ -325,7 +353,7 @@ def test_the_native_entry_never_leaves_its_tables():
     """The module itself refuses what would touch foreign memory, whoever calls it."""
     from gpurec._native import cpu as native
 
-    job = vars(RankingJob("bpr", 1, 1, 0.1, 0, 0.1, 0, True, True, True, 0, 0, 1, 1))
+    job = vars(RankingJob("bpr", 1.0, False, 1, 1, 0.1, 0, 0.1, 0, True, True, True, 0, 0, 1, 1))
     sound = {
         "indptr": np.array([0, 1, 2]),
         "items": np.array([0, 2], np.int32),

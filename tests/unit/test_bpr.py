@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import gpurec
 from gpurec import BPR, IdMap, Interactions
 from gpurec.backends.cpu import CpuBackend
-from gpurec.errors import NotFittedError
+from gpurec.errors import NotFittedError, UnknownIdError
 from gpurec.models import load_model
 
 N_USERS, N_ITEMS, N_TASTES = 80, 60, 4
@@ -28,6 +29,12 @@ def plays(seed: int = 0) -> Interactions:
     return Interactions.from_arrays(users, items, **maps)
 
 
+def ones(sets: list, n_columns: int) -> csr_array:
+    """Row sets as a matrix."""
+    indptr = np.cumsum([0] + [len(rows) for rows in sets])
+    return csr_array((np.ones(indptr[-1]), np.concatenate(sets), indptr), shape=(len(sets), n_columns))
+
+
 def bits(model: BPR) -> list[bytes]:
     return [getattr(model, name).tobytes() for name in TABLES]
 
@@ -42,13 +49,18 @@ def own_taste(model: BPR, k: int = 5) -> float:
     return float(np.mean(hits))
 
 
+# As in the source: pairs of items, scores that are dots, steps that stay.
+PAIRS = {"loss": "bpr", "metric": "dot", "temperature": 1.0, "n_negatives": 1}
+PAIRS |= {"learning_rate": 0.05, "learning_rate_decay": 1.0}
 WAYS = [
-    {},
-    {"negatives": "popularity"},
-    {"negatives": "hard", "n_candidates": 3},
-    {"loss": "softmax", "n_negatives": 8},
-    {"loss": "bpr", "n_negatives": 3, "bias_learning_rate": 0.0},
-    {"loss": "softmax", "n_negatives": 4, "negatives": "popularity", "learning_rate_decay": 0.99},
+    {"n_negatives": 4},  # of few items many are to be had yet
+    {"loss": "bpr", "negatives": "hard", "n_candidates": 3, "n_negatives": 2},
+    PAIRS,
+    PAIRS | {"negatives": "popularity"},
+    PAIRS | {"negatives": "hard", "n_candidates": 3},
+    PAIRS | {"loss": "softmax", "n_negatives": 8},
+    PAIRS | {"n_negatives": 3, "bias_learning_rate": 0.0},
+    PAIRS | {"loss": "softmax", "n_negatives": 4, "negatives": "popularity", "learning_rate_decay": 0.99},
 ]
 
 
@@ -59,11 +71,14 @@ def test_every_way_finds_the_tastes(way):
     model.fit(plays(), callback=lambda epoch, _, metrics: losses.append(metrics["loss"]))
     assert own_taste(model) > 0.95
     assert losses[-1] < 0.8 * losses[0] and model.n_epochs == len(losses) == 40
-    assert (model.item_biases != 0).any() == (way.get("bias_learning_rate") != 0.0)
+    dots = model.settings["metric"] == "dot"
+    assert (model.item_biases != 0).any() == (dots and way.get("bias_learning_rate") != 0.0)
+    if not dots:
+        np.testing.assert_allclose(np.linalg.norm(model.user_factors, axis=1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    "way", [{}, {"loss": "softmax", "n_negatives": 5, "learning_rate_decay": 0.9}], ids=str
+    "way", [{}, PAIRS | {"loss": "softmax", "n_negatives": 5, "learning_rate_decay": 0.9}], ids=str
 )
 def test_stopped_saved_and_gone_on_is_the_same(way, tmp_path):
     whole = BPR(n_factors=7, n_epochs=9, **way).fit(plays())
@@ -91,7 +106,7 @@ def test_an_error_on_the_way_leaves_the_model_as_it_was():
             go_on()
         assert bits(model) == before and model.n_epochs == 3 and model.training.n_users == N_USERS
     with pytest.raises(ValueError, match="converges"):
-        BPR(n_factors=4, learning_rate=1e5, n_epochs=3).fit(plays())
+        BPR(n_factors=4, n_epochs=3, **PAIRS | {"learning_rate": 1e5}).fit(plays())
     with pytest.raises(NotFittedError):
         BPR().resume(1)
 
@@ -106,9 +121,8 @@ def test_validation_keeps_the_best_epoch():
     def watch(epoch, model, metrics):
         kept[epoch] = (metrics["validation_right"], bits(model))
 
-    model = BPR(n_factors=8, n_epochs=200, patience=5, learning_rate=0.1).fit(
-        train, validation=test, callback=watch
-    )
+    how = PAIRS | {"learning_rate": 0.1}
+    model = BPR(n_factors=8, n_epochs=200, patience=5, **how).fit(train, validation=test, callback=watch)
     rights = [right for right, _ in kept.values()]
     best = int(np.argmax(rights)) + 1
     assert model.n_epochs == best and bits(model) == kept[best][1]
@@ -120,7 +134,7 @@ def test_validation_keeps_the_best_epoch():
 
 
 def test_more_interactions_bring_new_users_and_items():
-    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
     old_user = model.user_factors[5].copy()
     more_users = ["new"] * 5 + list(range(0, N_USERS, N_TASTES))
     more_items = [0, 4, 8, 12, 16] + ["film"] * (N_USERS // N_TASTES)
@@ -134,23 +148,23 @@ def test_more_interactions_bring_new_users_and_items():
 
 
 def test_users_are_folded_in_alone_or_together():
-    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
     before = bits(model)
     sets = [np.arange(taste, N_ITEMS, N_TASTES)[:6] for taste in range(N_TASTES)] + [np.array([], int)]
-    vectors = model.fold_in(sets)
+    vectors = model.fold_in_rows(ones(sets, N_ITEMS))
     assert vectors.shape == (5, 9) and vectors.dtype == np.float32 and (vectors[:, -1] == 1).all()
     for i, items in enumerate(sets):
-        assert model.fold_in([items[::-1]]).tobytes() == vectors[i : i + 1].tobytes()
-        assert model.fold_in((np.array([0, len(items)]), items)).tobytes() == vectors[i : i + 1].tobytes()
+        alone = Interactions.from_arrays(["x"] * len(items), items[::-1].tolist(), user_map=IdMap(["x"]))
+        assert model.fold_in(alone).tobytes() == vectors[i : i + 1].tobytes()
     found = model._item_index().search(vectors[:4], 8, exclude=sets[:4])
     assert (found.rows % N_TASTES == np.arange(4)[:, None]).mean() > 0.95
     assert (vectors[4, :-1] == 0).all() and bits(model) == before
 
 
 def test_folded_in_users_agree_with_learnt_ones():
-    model = BPR(n_factors=8, n_epochs=100).fit(plays())
+    model = BPR(n_factors=8, n_epochs=100, **PAIRS).fit(plays())
     users = np.arange(N_USERS)
-    vectors = model.fold_in(model.training.seen(users), n_epochs=100)
+    vectors = model.fold_in_rows(model.user_items, n_epochs=100)
     learnt = model._user_vectors(users)
     scores, theirs = (
         v.astype(np.float64) @ model._item_vectors(np.arange(N_ITEMS)).T for v in (vectors, learnt)
@@ -160,20 +174,31 @@ def test_folded_in_users_agree_with_learnt_ones():
 
 
 def test_items_are_folded_in_alone_or_together():
-    model = BPR(n_factors=8, n_epochs=60).fit(plays())
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
     sets = [np.arange(taste, N_USERS, N_TASTES)[:9] for taste in range(N_TASTES)]
-    vectors = model.fold_in(sets, side="item")
+    vectors = model.fold_in_rows(ones(sets, N_USERS), side="item")
     assert vectors.shape == (4, 9)
     for i, users in enumerate(sets):
-        assert model.fold_in([users], side="item").tobytes() == vectors[i : i + 1].tobytes()
+        alone = Interactions.from_arrays([*users.tolist(), "unknown"], ["x"] * (len(users) + 1))
+        assert model.fold_in(alone, "item").tobytes() == vectors[i : i + 1].tobytes()
     scores = model._user_vectors(np.arange(N_USERS)) @ vectors.T
     assert (scores.argmax(axis=1) == np.arange(N_USERS) % N_TASTES).mean() > 0.95
-    with pytest.raises(ValueError, match=r"\[fold_in\] expected rows in 0..79"):
-        model.fold_in([[N_USERS]], side="item")
-    with pytest.raises(ValueError, match="side of user or item"):
-        model.fold_in([[0]], side="both")
-    with pytest.raises(ValueError, match=r"\[fold_in\] expected rows in 0..59"):
-        model.fold_in([[-1]])
+    with pytest.raises(ValueError, match=r"\[fold_in\] expected interactions with 80 columns, got 60"):
+        model.fold_in_rows(ones([[0]], N_ITEMS), side="item")
+    for ask in (model.fold_in, model.fold_in_rows):
+        with pytest.raises(ValueError, match="side of 'user' or 'item'"):
+            ask(plays() if ask == model.fold_in else ones([[0]], N_ITEMS), side="both")
+
+
+def test_lists_of_users_that_the_fit_did_not_know():
+    model = BPR(n_factors=8, n_epochs=60, **PAIRS).fit(plays())
+    histories = {"eve": [0, 4, 8, 12], "bob": {1: 1.0, 5: 2.0, "unknown": 1.0}}
+    found = dict(model.recommend_new(histories, 6))
+    for taste, (user, had) in enumerate(histories.items()):
+        items = [item for item, _ in found[user]]
+        assert all(item % N_TASTES == taste for item in items) and not set(items) & set(had)
+    with pytest.raises(UnknownIdError, match="known items of a user, got none of 'x'"):
+        model.recommend_new({"x": ["no such item"]})
 
 
 @pytest.mark.parametrize(
@@ -190,6 +215,8 @@ def test_items_are_folded_in_alone_or_together():
         ({"n_candidates": 0}, ValueError),
         ({"popularity_power": 9}, ValueError),
         ({"bias_learning_rate": -0.1}, ValueError),
+        ({"metric": "euclidean"}, ValueError),
+        ({"temperature": 0}, ValueError),
         ({"init_scale": np.nan}, ValueError),
         ({"patience": 0}, ValueError),
         ({"random_state": -1}, ValueError),

@@ -1,6 +1,7 @@
 #include "bpr/blocks.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace gpurec::cpu {
 
@@ -47,13 +48,45 @@ void ItemOrder::arrange(std::int64_t n_items, std::int64_t n_blocks, const std::
     item_of[std::size_t(place)] = std::int32_t(item);
   }
   this->weights = weights;
+  add_up(n_blocks);
+}
+
+void ItemOrder::arrange_fixed(std::int64_t n_items, const std::uint32_t* weights, const PositivesView& positives) {
+  item_of.clear();
+  if (weights == nullptr) {
+    item_of.resize(std::size_t(n_items));
+    std::iota(item_of.begin(), item_of.end(), 0);
+  } else {
+    for (std::int64_t item = 0; item < n_items; ++item) {
+      if (weights[item] != 0) item_of.push_back(std::int32_t(item));
+    }
+  }
+  n_drawable = {std::int64_t(item_of.size())};
+  if (n_drawable[0] < n_items) {
+    item_of.insert(item_of.end(), positives.items, positives.items + positives.indptr[positives.n_users]);
+  }
+  first = {0, std::int64_t(item_of.size())};
+  this->weights = weights;
+  add_up(1);
+}
+
+ItemOrder::Place ItemOrder::place(std::int64_t e, std::int32_t item) const {
+  if (!place_of.empty()) return place_of[std::size_t(item)];
+  const auto end = item_of.begin() + n_drawable[0];
+  const auto at = weights == nullptr ? item_of.begin() + item : std::lower_bound(item_of.begin(), end, item);
+  const bool drawable = at != end && *at == item;
+  return {drawable ? std::int32_t(at - item_of.begin()) : std::int32_t(n_drawable[0] + e), 0};
+}
+
+// Weights before each place, where some weigh more than others.
+void ItemOrder::add_up(std::int64_t n_blocks) {
   before.clear();
-  const auto heavy = [](std::uint32_t weight) { return weight > 1; };
-  if (weights == nullptr || std::none_of(weights, weights + n_items, heavy)) return;
-  before.resize(std::size_t(n_items));
+  const auto heavy = [&](std::int32_t item) { return weights[item] > 1; };
+  if (weights == nullptr || std::none_of(item_of.begin(), item_of.end(), heavy)) return;
+  before.resize(item_of.size());
   total.assign(std::size_t(n_blocks), 0);
   for (std::size_t b = 0; b < total.size(); ++b) {
-    for (std::int64_t place = first[b]; place < first[b + 1]; ++place) {
+    for (std::int64_t place = first[b]; place < first[b] + n_drawable[b]; ++place) {
       before[std::size_t(place)] = total[b];
       total[b] += weights[item_of[std::size_t(place)]];
     }
@@ -65,13 +98,13 @@ void VisitOrder::arrange(const PositivesView& positives, std::int64_t first_user
   std::int64_t* const starts = first.data() + block * (n_item_blocks + 1);
   std::vector<std::int64_t> at(std::size_t(n_item_blocks) + 1, 0);
   const std::int64_t begin = positives.indptr[first_user], end = positives.indptr[end_user];
-  for (std::int64_t e = begin; e < end; ++e) ++at[std::size_t(items.place_of[std::size_t(positives.items[e])].block) + 1];
+  for (std::int64_t e = begin; e < end; ++e) ++at[std::size_t(items.place(e, positives.items[e]).block) + 1];
   at[0] = begin;
   for (std::size_t b = 1; b < at.size(); ++b) at[b] += at[b - 1];
   std::copy(at.begin(), at.end(), starts);
   for (std::int64_t user = first_user; user < end_user; ++user) {
     for (std::int64_t e = positives.indptr[user]; e < positives.indptr[user + 1]; ++e) {
-      const ItemOrder::Place to = items.place_of[std::size_t(positives.items[e])];
+      const ItemOrder::Place to = items.place(e, positives.items[e]);
       const bool visited = positives.visited == nullptr || positives.visited[e] != 0;
       const std::size_t t = std::size_t(at[std::size_t(to.block)]++);
       users[t] = std::int32_t(user);

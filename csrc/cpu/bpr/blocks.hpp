@@ -33,24 +33,32 @@ inline std::uint64_t part_of(std::uint64_t drawn, std::uint64_t n) {
 std::vector<std::int64_t> user_blocks(const PositivesView& positives, std::int64_t n_blocks);
 
 // Where the items of one epoch stand: block by block, in a block first those that may be drawn, then by their rows.
+// Where items do not move there is one block, and others than those that may be drawn stand once for each positive after
+// them, so that a user's epochs do not take time for every item.
 struct ItemOrder {
   struct Place {
     std::int32_t place;
     std::int32_t block;
   };
-  std::vector<std::int32_t> item_of;     // (n_items,) the row at each place
-  std::vector<Place> place_of;           // (n_items,)
+  std::vector<std::int32_t> item_of;     // the row at each place
+  std::vector<Place> place_of;           // (n_items,); empty where items do not move
   std::vector<std::int64_t> first;       // (n_blocks + 1,) the first place of each block
   std::vector<std::int64_t> n_drawable;  // (n_blocks,) items of each block that may be drawn
   // Weights of places before each place of its block; empty where all are drawn alike. And the sum of each block.
   std::vector<std::uint64_t> before;
   std::vector<std::uint64_t> total;
 
+  void arrange_fixed(std::int64_t n_items, const std::uint32_t* weights, const PositivesView& positives);
   void arrange(std::int64_t n_items, std::int64_t n_blocks, const std::uint32_t* weights, std::uint64_t key);
+  // Where the item of entry e of the positives stands.
+  Place place(std::int64_t e, std::int32_t item) const;
   bool alike() const { return before.empty(); }
   std::uint64_t weight_at(std::int32_t place) const { return weights[item_of[std::size_t(place)]]; }
 
   const std::uint32_t* weights = nullptr;  // of items
+
+ private:
+  void add_up(std::int64_t n_blocks);
 };
 
 // Positives in the order of their visits: users as they come, of each those in one block of items together.

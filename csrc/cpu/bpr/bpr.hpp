@@ -18,7 +18,7 @@ struct RankingVisits {
 
 // What holds for all visits of an epoch.
 struct RankingSteps {
-  RankingLoss loss = RankingLoss::bpr;
+  RankingAim aim;
   std::int64_t n_negatives = 1;
   std::int64_t n_candidates = 1;
   RankingRates rates;

@@ -24,6 +24,9 @@ constexpr std::size_t kFewTaken = 8;
 // Blocks of users where items stay as they are, so that tasks share nothing anyway; fixed, as sums go by tasks.
 constexpr std::int64_t kBlocksOfFixedItems = 64;
 
+// Places are numbers of 31 bits.
+constexpr std::int64_t kMostPlaces = std::int64_t(1) << 31;
+
 // One block of users meets one block of items.
 class Meeting {
  public:
@@ -54,7 +57,7 @@ class Meeting {
 
   RankingTotals totals() const {
     RankingTotals all;
-    const double terms = steps_.loss == RankingLoss::bpr ? double(steps_.n_negatives) : 1.0;
+    const double terms = steps_.aim.loss == RankingLoss::bpr ? double(steps_.n_negatives) : 1.0;
     all.loss = (sums_.shift + sums_.logs) / terms;
     all.n_visits = n_visits_;
     all.n_pairs_right = sums_.n_pairs_right;
@@ -158,7 +161,7 @@ class Meeting {
 
 }  // namespace
 
-RankingTotals bpr_epochs(const PositivesView& positives, const RankingFactors& factors, RankingLoss loss,
+RankingTotals bpr_epochs(const PositivesView& positives, const RankingFactors& factors, const RankingAim& aim,
                          const NegativeDraws& draws, const RankingRates& rates, std::uint64_t seed,
                          std::uint64_t first_epoch, std::int64_t n_epochs, std::int64_t n_blocks,
                          const Kernels& kernels, int n_threads, const std::function<void()>& between_rounds) {
@@ -166,27 +169,30 @@ RankingTotals bpr_epochs(const PositivesView& positives, const RankingFactors& f
   const std::int64_t n_user_blocks = items_move ? n_blocks : kBlocksOfFixedItems;
   const std::int64_t n_item_blocks = items_move ? n_blocks : 1;
   const std::int64_t n_positives = positives.indptr[positives.n_users];
-  const RankingSteps steps{loss, draws.n, draws.n_candidates, rates};
+  const RankingSteps steps{aim, draws.n, draws.n_candidates, rates};
   const std::vector<std::int64_t> users = user_blocks(positives, n_user_blocks);
   ItemOrder items;
   VisitOrder order;
   order.users.resize(std::size_t(n_positives));
   order.places.resize(std::size_t(n_positives));
   order.first.resize(std::size_t(n_user_blocks * (n_item_blocks + 1)));
-  std::vector<float> biases(std::size_t(positives.n_items));
+  std::vector<float> biases;
   std::vector<RankingTotals> of_tasks(std::size_t(n_user_blocks * n_item_blocks));
   RankingTotals all;
   for (std::int64_t epoch = 0; epoch < n_epochs; ++epoch) {
     const std::uint64_t number = first_epoch + std::uint64_t(epoch);
     if (epoch == 0 || n_item_blocks > 1) {
-      items.arrange(positives.n_items, n_item_blocks, draws.weights, epoch_key(seed, number, Purpose::blocks));
+      if (items_move || n_positives > kMostPlaces - positives.n_items) {
+        items.arrange(positives.n_items, n_item_blocks, draws.weights, epoch_key(seed, number, Purpose::blocks));
+      } else {
+        items.arrange_fixed(positives.n_items, draws.weights, positives);
+      }
       parallel_for(n_threads, n_user_blocks, [&](std::int64_t block) {
         order.arrange(positives, users[std::size_t(block)], users[std::size_t(block) + 1], block, n_item_blocks, items);
       });
     }
-    for (std::int64_t place = 0; place < positives.n_items; ++place) {
-      biases[std::size_t(place)] = factors.biases[items.item_of[std::size_t(place)]];
-    }
+    biases.resize(items.item_of.size());
+    for (std::size_t place = 0; place < biases.size(); ++place) biases[place] = factors.biases[items.item_of[place]];
     const std::uint64_t key = epoch_key(seed, number, Purpose::draws);
     for (std::int64_t round = 0; round < n_item_blocks; ++round) {
       parallel_for(n_threads, n_user_blocks, [&](std::int64_t block) {

@@ -92,9 +92,12 @@ inline float pair_pull(float x, RankingSums& sums) {
 }
 
 // Pulls of margins, in their place; returns their sum.
-inline float pulls_of(float* x, std::int64_t n, RankingLoss loss, RankingSums& sums) {
-  for (std::int64_t j = 0; j < n; ++j) sums.n_pairs_right += x[j] > 0;
-  if (loss == RankingLoss::bpr || n == 1) {
+inline float pulls_of(float* x, std::int64_t n, const RankingAim& aim, RankingSums& sums) {
+  for (std::int64_t j = 0; j < n; ++j) {
+    sums.n_pairs_right += x[j] > 0;
+    x[j] *= aim.sharpness;
+  }
+  if (aim.loss == RankingLoss::bpr || n == 1) {
     for (std::int64_t j = 0; j < n; ++j) x[j] = pair_pull(x[j], sums) / float(n);
     return n == 1 ? x[0] : sum_of(x, n);
   }
@@ -147,6 +150,28 @@ inline void move_many(float* p, float* q_i, float* items, std::int64_t stride, c
   }
 }
 
+// A row divided by its length; one of zeros stays.
+inline void to_unit(float* row, std::int64_t d) {
+  Vec sum[kParts];
+  for (int l = 0; l < kParts; ++l) sum[l] = splat(0.0f);
+  std::int64_t c = 0;
+  for (; c + kLanes <= d; c += kLanes) {
+#pragma GCC unroll 4
+    for (int l = 0; l < kParts; ++l) sum[l] = sum[l] + load(row + c + l * kWidth) * load(row + c + l * kWidth);
+  }
+  for (int l = 0; c < d; c += kWidth, ++l) {
+    const Vec part = load_n(row + c, d - c < kWidth ? d - c : kWidth);
+    sum[l] = sum[l] + part * part;
+  }
+  const float squares = sum_lanes(sum);
+  if (!(squares > 0)) return;
+  const Vec by = splat(1.0f / __builtin_sqrtf(squares));
+  for (c = 0; c < d; c += kWidth) {
+    const std::int64_t n = d - c < kWidth ? d - c : kWidth;
+    store_n(row + c, by * load_n(row + c, n), n);
+  }
+}
+
 inline void prefetch_row(const float* row, std::int64_t d) {
   for (std::int64_t c = 0; c < d; c += 16) __builtin_prefetch(row + c, 1);
 }
@@ -160,10 +185,11 @@ inline Keeps keeps_of(const RankingRates& rates, std::int64_t n) {
 constexpr std::int64_t kAhead = 4;
 
 // Visits with one negative, drawn once. A function of its own, as its loop needs most registers.
-template <bool kAll>
+template <bool kAll, bool kUnit>
 __attribute__((noinline)) void visit_pairs(const RankingVisits& visits, const RankingFactors& factors,
-                                           const RankingRates& given, RankingSums& out) {
-  const RankingRates rates = given;
+                                           const RankingSteps& steps, RankingSums& out) {
+  const RankingRates rates = steps.rates;
+  const float sharpness = steps.aim.sharpness;
   const Keeps keep = keeps_of(rates, 1);
   RankingSums sums = out;
   const std::int64_t d = factors.users.cols, user_stride = factors.users.row_stride;
@@ -182,11 +208,16 @@ __attribute__((noinline)) void visit_pairs(const RankingVisits& visits, const Ra
     float* const q_i = items + visits.item_of[place_i] * item_stride;
     float* const q_j = items + visits.item_of[place_j] * item_stride;
     const float bias_i = biases[place_i], bias_j = biases[place_j];
-    const float x = margin(p, q_i, q_j, d, bias_i, bias_j);
+    const float x = sharpness * margin(p, q_i, q_j, d, bias_i, bias_j);
     sums.n_pairs_right += x > 0;
     const float pull = pair_pull(x, sums);
     const float bias_step = rates.bias_rate * pull;
     move_pair<kAll>(p, q_i, q_j, d, rates.rate * pull, keep, rates);
+    if (kUnit) {
+      if (rates.move_users) to_unit(p, d);
+      if (rates.move_positives) to_unit(q_i, d);
+      if (rates.move_negatives) to_unit(q_j, d);
+    }
     if (kAll || rates.move_positives) biases[place_i] = keep.bias_positive * bias_i + bias_step;
     if (kAll || rates.move_negatives) biases[place_j] = keep.bias_negative * bias_j - bias_step;
   }
@@ -225,9 +256,14 @@ __attribute__((noinline)) inline void visit_many(const RankingVisits& visits, co
         if (t == 0 || x < pulls[j]) pulls[j] = x, rows[j] = row, places[j] = place;
       }
     }
-    const float pull_i = pulls_of(pulls, n, steps.loss, sums);
+    const float pull_i = pulls_of(pulls, n, steps.aim, sums);
     for (std::int64_t j = 0; j < n; ++j) row_steps[j] = rates.rate * pulls[j];
     move_many(p, q_i, items, stride, rows, n, d, row_steps, rates.rate * pull_i, keep, rates);
+    if (steps.aim.unit) {
+      if (rates.move_users) to_unit(p, d);
+      if (rates.move_positives) to_unit(q_i, d);
+      for (std::int64_t j = 0; j < n && rates.move_negatives; ++j) to_unit(items + rows[j] * stride, d);
+    }
     if (rates.move_positives) biases[place_i] = keep.bias_positive * bias_i + rates.bias_rate * pull_i;
     if (rates.move_negatives) {
       for (std::int64_t j = 0; j < n; ++j) {
@@ -241,11 +277,14 @@ __attribute__((noinline)) inline void visit_many(const RankingVisits& visits, co
 inline void visit_all(const RankingVisits& visits, const RankingFactors& factors, const RankingSteps& steps,
                       float* scratch, RankingSums& sums) {
   const RankingRates& rates = steps.rates;
+  const bool all = rates.move_users && rates.move_positives && rates.move_negatives;
   if (steps.n_negatives * steps.n_candidates != 1) {
     visit_many(visits, factors, steps, scratch, sums);
-  } else if (rates.move_users && rates.move_positives && rates.move_negatives) {
-    visit_pairs<true>(visits, factors, rates, sums);
+  } else if (steps.aim.unit) {
+    visit_pairs<false, true>(visits, factors, steps, sums);
+  } else if (all) {
+    visit_pairs<true, false>(visits, factors, steps, sums);
   } else {
-    visit_pairs<false>(visits, factors, rates, sums);
+    visit_pairs<false, false>(visits, factors, steps, sums);
   }
 }

@@ -40,6 +40,12 @@ struct NegativeDraws {
   const std::uint32_t* weights = nullptr;  // of each item, by which it is drawn; null draws all alike
 };
 
+struct RankingAim {
+  RankingLoss loss = RankingLoss::bpr;
+  float sharpness = 1;  // margins are taken so many times
+  bool unit = false;    // after a visit, rows that moved are divided by their lengths
+};
+
 struct RankingRates {
   float rate = 0;
   float penalty = 0;
@@ -63,7 +69,7 @@ struct Kernels;
 
 // Epochs one after another. There are n_blocks of users and as many of items; where items do not move, one of items.
 // `between_rounds` may throw, and leaves the factors where they are.
-RankingTotals bpr_epochs(const PositivesView& positives, const RankingFactors& factors, RankingLoss loss,
+RankingTotals bpr_epochs(const PositivesView& positives, const RankingFactors& factors, const RankingAim& aim,
                          const NegativeDraws& draws, const RankingRates& rates, std::uint64_t seed,
                          std::uint64_t first_epoch, std::int64_t n_epochs, std::int64_t n_blocks,
                          const Kernels& kernels, int n_threads, const std::function<void()>& between_rounds);

@@ -23,6 +23,8 @@ class RankingJob:
     """What `bpr_epochs` is to do, beside its arrays; the fields are what that op says of them."""
 
     loss: str
+    sharpness: float
+    unit: bool
     n_negatives: int
     n_candidates: int
     learning_rate: float

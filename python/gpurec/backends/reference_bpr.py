@@ -146,6 +146,7 @@ class _Model:
         x = np.array(margins, self.users.dtype)
         self.n_visits += 1
         self.n_pairs_right += int((x > 0).sum())
+        x *= self.of(job.sharpness)
         pulls, pull = self._pulls(x)
         pulled = np.zeros_like(p)
         for row, strength in zip(rows, pulls):
@@ -159,6 +160,12 @@ class _Model:
         if job.move_positives:
             self.items[item] = keep["one"] * q + (self.rate * pull) * p
             self.biases[item] = keep["bias"] * bias + self.bias_rate * pull
+        if job.unit:
+            to_unit = [(self.users, user)] * job.move_users + [(self.items, item)] * job.move_positives
+            for table, row in to_unit + [(self.items, row) for row in rows if job.move_negatives]:
+                squares = _sum_in_lanes(table[row] * table[row])
+                if squares > 0:
+                    table[row] *= self.of(1) / np.sqrt(squares)
         if job.move_negatives:
             for row, strength in zip(rows, pulls):
                 self.biases[row] = keep["each_bias"] * self.biases[row] - self.bias_rate * strength

@@ -110,6 +110,8 @@ def bpr_epochs(
     rates: RankingRates,
     *,
     loss: str = "bpr",
+    sharpness: float = 1.0,
+    unit: bool = False,
     n_negatives: int = 1,
     n_candidates: int = 1,
     weights: np.ndarray | None = None,
@@ -124,10 +126,10 @@ def bpr_epochs(
 ) -> RankingEpochs:
     """Visit every positive once an epoch, beside drawn items that its user lacks, and move their factors.
 
-    A visit of user u and item i with n negatives j has the margins x_j = b_i - b_j + p_u . (q_i - q_j) and
-    the loss mean of -log sigmoid(x_j) ("bpr"), or -log(1 / (1 + sum of exp(-x_j))) ("softmax"), beside
-    half the penalty times |p_u|^2 + |q_i|^2 + the mean of |q_j|^2, and likewise of biases. All rows move
-    along its gradient, from their old values.
+    A visit of user u and item i with n negatives j has the margins x_j = (b_i - b_j + p_u . (q_i - q_j)) *
+    sharpness and the loss mean of -log sigmoid(x_j) ("bpr"), or -log(1 / (1 + sum of exp(-x_j)))
+    ("softmax"). Beside it, divided by the sharpness, stands half the penalty times |p_u|^2 + |q_i|^2 + the
+    mean of |q_j|^2, and likewise of biases. All rows move along the gradient of both, from their old values.
 
     Parameters
     ----------
@@ -139,6 +141,10 @@ def bpr_epochs(
     rates : RankingRates
     loss : {"bpr", "softmax"}
         With one negative they are the same.
+    sharpness : float
+        Finite, above 0: how much a margin counts, the inverse of a temperature.
+    unit : bool
+        Rows that moved are then divided by their lengths (zeros stay), so that scores are cosines.
     n_negatives : int
         Drawn for each visit, with replacement.
     n_candidates : int
@@ -230,8 +236,12 @@ def bpr_epochs(
             raise ValueError(f"[{op}] expected {name} >= 0 and finite, got {rate}; choose another")
     if loss not in LOSSES:
         raise ValueError(f"[{op}] expected loss of {' or '.join(LOSSES)}, got {loss!r}; choose one")
+    if not (math.isfinite(sharpness) and 0 < np.float32(sharpness) < np.inf):
+        raise ValueError(f"[{op}] expected sharpness > 0 and finite, got {sharpness}; choose another")
     job = RankingJob(
         loss=loss,
+        sharpness=sharpness,
+        unit=bool(unit),
         n_negatives=_whole("n_negatives", n_negatives, 1, _MOST_DRAWS),
         n_candidates=_whole("n_candidates", n_candidates, 1, _MOST_DRAWS),
         **vars(rates),

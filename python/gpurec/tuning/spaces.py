@@ -72,13 +72,13 @@ SPACES: dict[str, Space] = {
     "bpr": Space(
         {
             "n_factors": Whole(16, 256, log=True),
-            "learning_rate": Real(0.005, 0.5, log=True),
-            "regularisation": Real(1e-4, 0.1, log=True),
-            "loss": Choice("bpr", "softmax"),
+            "learning_rate": Real(0.05, 0.5, log=True),
+            "learning_rate_decay": Real(0.8, 1.0),
+            "temperature": Real(0.05, 0.5, log=True),
             "negatives": Choice("uniform", "popularity", "hard"),
-            "n_negatives": Whole(1, 8, log=True),
+            "n_negatives": Whole(4, 64, log=True),
         },
-        epochs=Epochs("n_epochs", most=100, patience=10),
+        epochs=Epochs("n_epochs", most=60, patience=10),
     ),
     "item-knn": _NEIGHBOURS,
     "user-knn": _NEIGHBOURS,

@@ -1,4 +1,4 @@
-"""Ranking by factors, pairwise (BPR) or by sampled softmax, learnt by stochastic gradient descent."""
+"""Ranking by factors, by sampled softmax or pairwise (BPR), learnt by stochastic gradient descent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_DRAWS = 65_536
 
 
 class BPR(RankingDescent):
-    """Ranks item i for user u by b_i + p_u . q_i, so that items that users have stand above others.
+    """Ranks item i for user u by p_u . q_i + b_i, so that items that users have stand above others.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class BPR(RankingDescent):
         Pulls factors to zero at each visit, and the biases of items.
     n_epochs : int
         Visits of each interaction; with a validation part, at most so many.
-    loss : {"bpr", "softmax"}
-        Each visit compares an item that the user has with drawn ones that they lack: by the mean of -log
-        sigmoid of score differences, or by the softmax over all of them. With one negative both are the same.
+    loss : {"softmax", "bpr"}
+        Each visit compares an item that the user has with drawn ones that they lack: by the softmax over all
+        of them, or by the mean of -log sigmoid of score differences. With one negative both are the same.
     negatives : {"uniform", "popularity", "hard"}
         How items that the user lacks are drawn: all alike; by popularity to the power `popularity_power`; or
         the highest-scored of `n_candidates` alike.
@@ -41,10 +41,15 @@ class BPR(RankingDescent):
     n_candidates : int
         Draws for each negative where they are "hard".
     popularity_power : float
+    metric : {"cosine", "dot"}
+        With "cosine" all factors are kept at length 1, so that no item gets a better score by its length.
+    temperature : float
+        What scores are divided by in the loss; low ones put weight on the negatives with the highest scores.
     bias_learning_rate : float or None
-        Step size of the items' biases: None takes `learning_rate`, 0 leaves biases out.
+        Step size of the items' biases: None takes `learning_rate` with dots and 0, which leaves biases out,
+        with cosines.
     init_scale : float
-        Standard deviation of the factors at the start (uniform, mean 0).
+        Standard deviation of the factors at the start (uniform, mean 0), before cosines scale them.
     patience : int
         Epochs without a better validation part after which the descent ends.
     random_state : int or None
@@ -61,6 +66,8 @@ class BPR(RankingDescent):
     Notes
     -----
     Every interaction counts as one. A user or item without any has zero factors and bias, and is no negative.
+    BPR as its source has it is `loss="bpr", metric="dot", temperature=1, n_negatives=1`, with steps that stay
+    (`learning_rate=0.05, learning_rate_decay=1`) and about a hundred epochs.
 
     The callback gets the mean `loss` of a visit and `right`, the share of negatives that scored less than
     their positive, both as met on the way; with a validation part also `validation_right`, the same for its
@@ -84,15 +91,17 @@ class BPR(RankingDescent):
         self,
         n_factors: int = 64,
         *,
-        learning_rate: float = 0.05,
-        learning_rate_decay: float = 1.0,
+        learning_rate: float = 0.2,
+        learning_rate_decay: float = 0.94,
         regularisation: float = 0.01,
-        n_epochs: int = 100,
-        loss: str = "bpr",
+        n_epochs: int = 30,
+        loss: str = "softmax",
         negatives: str = "uniform",
-        n_negatives: int = 1,
+        n_negatives: int = 32,
         n_candidates: int = 4,
         popularity_power: float = 0.75,
+        metric: str = "cosine",
+        temperature: float = 0.15,
         bias_learning_rate: float | None = None,
         init_scale: float = 0.1,
         patience: int = 10,
@@ -111,6 +120,8 @@ class BPR(RankingDescent):
             n_negatives=_draws("n_negatives", n_negatives),
             n_candidates=_draws("n_candidates", n_candidates),
             popularity_power=real_setting("bpr", "popularity_power", popularity_power, 0, 2),
+            metric=one_of("bpr", "metric", metric, ("dot", "cosine")),
+            temperature=real_setting("bpr", "temperature", temperature, 1e-6, 1e6),
             bias_learning_rate=bias_learning_rate,
             init_scale=real_setting("bpr", "init_scale", init_scale, 0, 1e6),
             patience=whole_setting("bpr", "patience", patience, 1),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,8 @@ from ...errors import UnknownIdError
 from ...id_stores import plain_ids
 from ...ops.als import HalfSweep
 from ...ops.sparse_arguments import as_sparse_rows, transposed
-from ..recommender import Reasons, Recommendations, VectorModel, with_columns
-from ..recommender.queries import checked_k, every_or_each_query
-
-if TYPE_CHECKING:
-    from ...data import Interactions
+from ..recommender import Reasons, with_columns
+from .newcomers import NewcomersModel
 
 __all__ = ["FoldingModel", "Problem"]
 
@@ -50,7 +46,7 @@ class Problem:
         return float(self.l2 @ np.einsum("ij,ij->i", wide, wide))
 
 
-class FoldingModel(VectorModel):
+class FoldingModel(NewcomersModel):
     """The half of `ImplicitALS` that needs no fit: from the factors of one side to those of the other."""
 
     user_factors: np.ndarray
@@ -116,38 +112,6 @@ class FoldingModel(VectorModel):
 
     # Newcomers.
 
-    def fold_in(self, interactions: Interactions, side: str = "user") -> np.ndarray:
-        """Factors of users (or items) from their interactions alone, without keeping them.
-
-        Parameters
-        ----------
-        interactions : Interactions
-            All that is known of each user. Items that the model does not know say nothing.
-        side : {"user", "item"}
-
-        Returns
-        -------
-        float32 array, shape (users of its map, n_factors)
-            In the rows of `interactions.user_map` (`item_map`): exactly solved, equal bit for bit to what
-            half a sweep with "cholesky" gives; zero where nothing is known.
-
-        Raises
-        ------
-        ValueError
-            If a weight is not finite or, with `alpha`, below 0.
-
-        Examples
-        --------
-        >>> from gpurec import Interactions
-        >>> from gpurec.models import ImplicitALS
-        >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"])
-        >>> model = ImplicitALS(n_factors=2).fit(plays)
-        >>> again = model.fold_in(Interactions.from_arrays(["eve"], ["a"]))
-        >>> bool((again[0] == model.user_factors[2]).all())
-        True
-        """
-        return self.fold_in_rows(self._in_rows(interactions, side), side)
-
     @strict_floats()
     def fold_in_rows(self, interactions: Any, side: str = "user") -> np.ndarray:
         """As `fold_in`, of a matrix in this model's rows.
@@ -161,120 +125,20 @@ class FoldingModel(VectorModel):
         Returns
         -------
         float32 array, shape (n, n_factors)
+            Exactly solved, equal bit for bit to what half a sweep with "cholesky" gives; zero where nothing
+            is known.
+
+        Raises
+        ------
+        ValueError
+            If a weight is not finite or, with `alpha`, below 0, or `side` or the columns are others.
         """
-        if side not in ("user", "item"):
-            raise ValueError(f"[fold_in] expected side of 'user' or 'item', got {side!r}")
-        training = self.training
-        matrix = as_sparse_rows(interactions, "interactions", "fold_in")
-        n_others = training.n_items if side == "user" else training.n_users
-        if matrix.n_columns != n_others:
-            raise ValueError(
-                f"[fold_in] expected interactions with {n_others} columns, got {matrix.n_columns}; "
-                "columns are rows of the model's maps"
-            )
+        matrix = self._newcomers(interactions, side)
         if self.settings["alpha"] is not None:
             _refuse_negative(matrix.values)
         problem = self._problem(side, matrix)
         solved = self._half_sweep(side).solve(problem.weights, targets=problem.targets, l2=problem.l2)
         return solved.factors
-
-    def _in_rows(self, interactions: Interactions, side: str) -> SparseRows:
-        """Interactions of a side with what the model knows of the other."""
-        training, other = self.training, "item" if side == "user" else "user"
-        own_map, other_map = interactions.user_map, interactions.item_map
-        own_rows, other_rows = interactions.user_rows, interactions.item_rows
-        if side == "item":
-            own_map, other_map, own_rows, other_rows = other_map, own_map, other_rows, own_rows
-        columns = training.known_rows(other, other_map.ids())[other_rows]
-        kept = columns >= 0
-        n_others = training.n_items if side == "user" else training.n_users
-        from scipy.sparse import coo_array
-
-        matrix = coo_array(
-            (interactions.weights[kept], (own_rows[kept], columns[kept])), shape=(len(own_map), n_others)
-        )
-        return as_sparse_rows(matrix, "interactions", "fold_in")
-
-    def recommend_new(
-        self,
-        histories: Interactions | Mapping[Any, Any],
-        k: int = 10,
-        *,
-        exclude_seen: bool = True,
-        allow: Any = None,
-        deny: Any = None,
-    ) -> Recommendations:
-        """The best items of users by the interactions given here, whether or not the fit knew them.
-
-        Parameters
-        ----------
-        histories : Interactions, or mapping of user id to item ids
-            All that is known of each user; a mapping's values may map items to weights. Items that the model
-            does not know say nothing.
-        k : int
-        exclude_seen : bool
-            Leave out the items of their histories.
-        allow, deny
-            As of `recommend`.
-
-        Returns
-        -------
-        Recommendations
-            In the order of `histories`.
-
-        Raises
-        ------
-        UnknownIdError
-            If of a user nothing is known that the model can use.
-        ValueError
-            If a weight is not finite or, with `alpha`, below 0.
-
-        Examples
-        --------
-        >>> from gpurec import Interactions
-        >>> from gpurec.models import ImplicitALS
-        >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"])
-        >>> ImplicitALS(n_factors=2).fit(plays).recommend_new({"eve": ["a"]}, k=1).to_dicts()[0]["item_id"]
-        'b'
-        """
-        matrix, ids = self._histories_in_rows(histories)
-        lost = np.flatnonzero(matrix.lengths == 0)
-        if lost.size:
-            raise UnknownIdError(
-                f"[recommend_new] expected known items of a user, got none of {ids[int(lost[0])]!r}"
-            )
-        item_map = self.training.item_map
-        filters = {
-            "allow": every_or_each_query("allow", allow, item_map, len(ids)),
-            "deny": every_or_each_query("deny", deny, item_map, len(ids)),
-        }
-        seen = (matrix.indptr, matrix.columns.astype(np.int64)) if exclude_seen else None
-        k = min(checked_k(k), max(self.training.n_items, 1))
-        with strict_floats():
-            found = self._item_index().search(self.fold_in_rows(matrix), k, exclude=seen, **filters)
-        sources = np.full(len(ids), self.name, dtype=object)
-        return Recommendations.from_top_k(ids, found, item_map, sources=sources)
-
-    def _histories_in_rows(self, histories: Any) -> tuple[SparseRows, Any]:
-        """A row for each user who is asked about, and their ids."""
-        if not isinstance(histories, Mapping):
-            return self._in_rows(histories, "user"), histories.user_map.ids()
-        from scipy.sparse import coo_array
-
-        users, rows, weights = [], [], []
-        for user, history in enumerate(histories.values()):
-            of_items = history if isinstance(history, Mapping) else dict.fromkeys(list(history), 1.0)
-            known = self.training.known_rows("item", list(of_items))
-            users += [user] * int((known >= 0).sum())
-            rows += known[known >= 0].tolist()
-            weights += [float(w) for w, row in zip(of_items.values(), known.tolist()) if row >= 0]
-        shape = (len(histories), self.training.n_items)
-        places = np.array(users, int), np.array(rows, int)
-        matrix = coo_array((np.array(weights, np.float64), places), shape=shape)
-        ids = plain_ids(list(histories))
-        if not isinstance(ids, np.ndarray):
-            ids = np.fromiter(ids, dtype=object, count=len(ids))
-        return as_sparse_rows(matrix, "histories", "recommend_new"), ids
 
     # What is said of those that the fit knew.
 

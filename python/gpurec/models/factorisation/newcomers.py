@@ -1,99 +1,174 @@
-"""Vectors of users and items that `bpr` did not learn from, by visits that move nothing else."""
+"""Models that give users and items factors from interactions which the fit did not have."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...backends import SparseRows
+from ...backends import SparseRows, strict_floats
+from ...errors import UnknownIdError
+from ...id_stores import plain_ids
 from ...ops.sparse_arguments import as_sparse_rows
-from ..recommender.queries import as_pair
+from ..recommender import Recommendations, VectorModel
+from ..recommender.queries import checked_k, every_or_each_query
 
 if TYPE_CHECKING:
-    from .ranking import RankingDescent
+    from ...data import Interactions
 
-__all__ = ["of_items", "of_users"]
-
-# Items among which negatives of a new item's users are drawn.
-_ITEMS_DRAWN = 1024
+__all__ = ["NewcomersModel"]
 
 
-def of_users(model: RankingDescent, sets: Any, n_epochs: int) -> np.ndarray:
-    """Vectors of new users, float32 (n, n_factors + 1); see `fold_in`."""
-    positives = _positives(sets, model.training.n_items)
-    vectors = np.ones((positives.n_rows, model.item_factors.shape[1] + 1), np.float32)
-    users = np.zeros((positives.n_rows, model.item_factors.shape[1]), np.float32)
-    # One key for all, so that nobody's draws depend on the place in the list.
-    how = {"keys": np.zeros(positives.n_rows, np.int64), "moves": ("users",), "n_epochs": n_epochs}
-    model._epoch(positives, (users, model.item_factors, model.item_biases), model._weights(), 0, **how)
-    vectors[:, :-1] = users
-    return vectors
+class NewcomersModel(VectorModel):
+    """What factor models say of users and items by interactions given with the question."""
 
+    def fold_in(self, interactions: Interactions, side: str = "user") -> np.ndarray:
+        """Vectors of users (or items) from their interactions alone, without keeping them.
 
-def of_items(model: RankingDescent, sets: Any, n_epochs: int) -> np.ndarray:
-    """Vectors of new items, float32 (n, n_factors + 1), the bias last; see `fold_in`."""
-    given = _positives(sets, model.training.n_users)
-    drawn = _drawn_items(model)
-    n_factors = model.item_factors.shape[1]
-    items = np.zeros((len(drawn) + 1, n_factors), np.float32)
-    items[:-1] = model.item_factors[drawn]
-    biases = np.append(model.item_biases[drawn], np.float32(0))
-    weights = model._weights()
-    weights = np.append(np.ones(len(drawn), np.uint32) if weights is None else weights[drawn], np.uint32(0))
-    place_of = np.full(model.training.n_items, -1, np.int32)
-    place_of[drawn] = np.arange(len(drawn))
-    vectors = np.empty((given.n_rows, n_factors + 1), np.float32)
-    for i in range(given.n_rows):
-        users = given.of(i)[0]
-        positives = _seen_among(model, users, place_of, len(drawn))
-        items[-1], biases[-1] = 0, 0
-        how = {"visited": positives.columns == len(drawn), "keys": users.astype(np.int64), "n_blocks": 1}
-        tables = model.user_factors[users], items, biases
-        how |= {"moves": ("positives",), "n_epochs": n_epochs}
-        model._epoch(positives, tables, weights, 0, **how)
-        vectors[i, :-1], vectors[i, -1] = items[-1], biases[-1]
-    return vectors
+        Parameters
+        ----------
+        interactions : Interactions
+            All that is known of each user. Items that the model does not know say nothing.
+        side : {"user", "item"}
 
+        Returns
+        -------
+        float32 array, shape (users of its map, width)
+            In the rows of `interactions.user_map` (`item_map`), as `fold_in_rows` gives them; without any
+            factors where nothing is known.
 
-def _positives(sets: Any, n_columns: int) -> SparseRows:
-    """Row sets in any form as a matrix of ones."""
-    from scipy.sparse import csr_array
+        Raises
+        ------
+        ValueError
+            If `side` is neither, or as `fold_in_rows` says.
 
-    n = (
-        sets.shape[0]
-        if hasattr(sets, "tocsr")
-        else len(sets[0]) - 1
-        if isinstance(sets, tuple)
-        else len(sets)
-    )
-    indptr, rows = as_pair(sets, n)
-    if len(rows) and not 0 <= rows.min() <= rows.max() < n_columns:
-        raise ValueError(
-            f"[fold_in] expected rows in 0..{n_columns - 1}, got {rows.min()}..{rows.max()}; see the map"
+        Examples
+        --------
+        >>> from gpurec import Interactions
+        >>> from gpurec.models import ImplicitALS
+        >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"])
+        >>> model = ImplicitALS(n_factors=2).fit(plays)
+        >>> again = model.fold_in(Interactions.from_arrays(["eve"], ["a"]))
+        >>> bool((again[0] == model.user_factors[2]).all())
+        True
+        """
+        return self.fold_in_rows(self._in_rows(interactions, side), side)
+
+    @abstractmethod
+    def fold_in_rows(self, interactions: Any, side: str = "user") -> np.ndarray:
+        """As `fold_in`, of a matrix in this model's rows, a column for each of the other side."""
+
+    def _newcomers(self, interactions: Any, side: str) -> SparseRows:
+        """The argument of `fold_in_rows`, checked."""
+        if side not in ("user", "item"):
+            raise ValueError(f"[fold_in] expected side of 'user' or 'item', got {side!r}")
+        matrix = as_sparse_rows(interactions, "interactions", "fold_in")
+        n_others = self.training.n_items if side == "user" else self.training.n_users
+        if matrix.n_columns != n_others:
+            raise ValueError(
+                f"[fold_in] expected interactions with {n_others} columns, got {matrix.n_columns}; "
+                "columns are rows of the model's maps"
+            )
+        return matrix
+
+    def _in_rows(self, interactions: Interactions, side: str) -> SparseRows:
+        """Interactions of a side with what the model knows of the other."""
+        if side not in ("user", "item"):
+            raise ValueError(f"[fold_in] expected side of 'user' or 'item', got {side!r}")
+        training, other = self.training, "item" if side == "user" else "user"
+        own_map, other_map = interactions.user_map, interactions.item_map
+        own_rows, other_rows = interactions.user_rows, interactions.item_rows
+        if side == "item":
+            own_map, other_map, own_rows, other_rows = other_map, own_map, other_rows, own_rows
+        columns = training.known_rows(other, other_map.ids())[other_rows]
+        kept = columns >= 0
+        n_others = training.n_items if side == "user" else training.n_users
+        from scipy.sparse import coo_array
+
+        matrix = coo_array(
+            (interactions.weights[kept], (own_rows[kept], columns[kept])), shape=(len(own_map), n_others)
         )
-    matrix = csr_array((np.ones(len(rows), np.float32), rows, indptr), shape=(n, n_columns))
-    return as_sparse_rows(matrix, "sets", "fold_in")
+        return as_sparse_rows(matrix, "interactions", "fold_in")
 
+    def recommend_new(
+        self,
+        histories: Interactions | Mapping[Any, Any],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> Recommendations:
+        """The best items of users by the interactions given here, whether or not the fit knew them.
 
-def _drawn_items(model: RankingDescent) -> np.ndarray:
-    """Some of the items with interactions, the same for every new item, rising."""
-    known = np.flatnonzero(model.training.item_counts > 0)
-    if len(known) <= _ITEMS_DRAWN:
-        return known
-    chooser = np.random.Generator(np.random.PCG64(model.settings["random_state"]))
-    return np.sort(chooser.permutation(known)[:_ITEMS_DRAWN])
+        Parameters
+        ----------
+        histories : Interactions, or mapping of user id to item ids
+            All that is known of each user; a mapping's values may map items to weights. Items that the model
+            does not know say nothing.
+        k : int
+        exclude_seen : bool
+            Leave out the items of their histories.
+        allow, deny
+            As of `recommend`.
 
+        Returns
+        -------
+        Recommendations
+            In the order of `histories`.
 
-def _seen_among(model: RankingDescent, users: np.ndarray, place_of: np.ndarray, n: int) -> SparseRows:
-    """What users have of the drawn items, and a new one after them, which all of them have."""
-    indptr, rows = model.training.seen(users)
-    places = place_of[rows]
-    owners = np.repeat(np.arange(len(users)), np.diff(indptr))[places >= 0]
-    places = places[places >= 0]
-    counts = np.bincount(owners, minlength=len(users)) + 1
-    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    columns = np.full(bounds[-1], n, np.int32)
-    # Each user's own come first, in their order; as many new ones stand before them as users do.
-    columns[np.arange(len(places)) + owners] = places
-    return SparseRows(bounds, columns, np.ones(len(columns), np.float32), n + 1)
+        Raises
+        ------
+        UnknownIdError
+            If of a user nothing is known that the model can use.
+        ValueError
+            If a weight is not finite or, with `alpha`, below 0.
+
+        Examples
+        --------
+        >>> from gpurec import Interactions
+        >>> from gpurec.models import ImplicitALS
+        >>> plays = Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"])
+        >>> ImplicitALS(n_factors=2).fit(plays).recommend_new({"eve": ["a"]}, k=1).to_dicts()[0]["item_id"]
+        'b'
+        """
+        matrix, ids = self._histories_in_rows(histories)
+        lost = np.flatnonzero(matrix.lengths == 0)
+        if lost.size:
+            raise UnknownIdError(
+                f"[recommend_new] expected known items of a user, got none of {ids[int(lost[0])]!r}"
+            )
+        item_map = self.training.item_map
+        filters = {
+            "allow": every_or_each_query("allow", allow, item_map, len(ids)),
+            "deny": every_or_each_query("deny", deny, item_map, len(ids)),
+        }
+        seen = (matrix.indptr, matrix.columns.astype(np.int64)) if exclude_seen else None
+        k = min(checked_k(k), max(self.training.n_items, 1))
+        with strict_floats():
+            found = self._item_index().search(self.fold_in_rows(matrix), k, exclude=seen, **filters)
+        sources = np.full(len(ids), self.name, dtype=object)
+        return Recommendations.from_top_k(ids, found, item_map, sources=sources)
+
+    def _histories_in_rows(self, histories: Any) -> tuple[SparseRows, Any]:
+        """A row for each user who is asked about, and their ids."""
+        if not isinstance(histories, Mapping):
+            return self._in_rows(histories, "user"), histories.user_map.ids()
+        from scipy.sparse import coo_array
+
+        users, rows, weights = [], [], []
+        for user, history in enumerate(histories.values()):
+            of_items = history if isinstance(history, Mapping) else dict.fromkeys(list(history), 1.0)
+            known = self.training.known_rows("item", list(of_items))
+            users += [user] * int((known >= 0).sum())
+            rows += known[known >= 0].tolist()
+            weights += [float(w) for w, row in zip(of_items.values(), known.tolist()) if row >= 0]
+        shape = (len(histories), self.training.n_items)
+        places = np.array(users, int), np.array(rows, int)
+        matrix = coo_array((np.array(weights, np.float64), places), shape=shape)
+        ids = plain_ids(list(histories))
+        if not isinstance(ids, np.ndarray):
+            ids = np.fromiter(ids, dtype=object, count=len(ids))
+        return as_sparse_rows(matrix, "histories", "recommend_new"), ids

@@ -11,8 +11,9 @@ from ...backends import SparseRows, strict_floats
 from ...ops.bpr import RankingEpochs, RankingRates, bpr_epochs
 from ...ops.sparse_arguments import as_sparse_rows
 from ...progress import Progress, reporter
-from ..recommender import Callback, VectorModel, whole_setting
-from .newcomers import of_items, of_users
+from ..recommender import Callback, whole_setting
+from .newcomers import NewcomersModel
+from .ranking_newcomers import drawn_items, of_items, of_users
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,13 +29,14 @@ _VALIDATION_EPOCH = 2**40
 _VALIDATION_NEGATIVES = 16
 
 
-class RankingDescent(VectorModel):
+class RankingDescent(NewcomersModel):
     """The learning half of `BPR`."""
 
     user_factors: np.ndarray
     item_factors: np.ndarray
     item_biases: np.ndarray
     n_epochs: int
+    _drawn: tuple[np.ndarray, np.ndarray] | None
 
     def _learn(
         self,
@@ -190,13 +192,16 @@ class RankingDescent(VectorModel):
         settings = self.settings
         decay = settings["learning_rate_decay"] ** epoch
         rate, bias_rate = settings["learning_rate"], settings["bias_learning_rate"]
-        bias_rate = rate if bias_rate is None else bias_rate
+        if bias_rate is None:
+            bias_rate = rate if settings["metric"] == "dot" else 0.0
         penalty, hard = settings["regularisation"], settings["negatives"] == "hard"
         return bpr_epochs(
             positives,
             *tables,
             RankingRates(rate * decay, penalty, bias_rate * decay, penalty),
             loss=settings["loss"],
+            sharpness=1 / settings["temperature"],
+            unit=settings["metric"] == "cosine",
             n_negatives=settings["n_negatives"],
             n_candidates=settings["n_candidates"] if hard else 1,
             weights=weights,
@@ -221,6 +226,10 @@ class RankingDescent(VectorModel):
         factors = start.random((len(counts), self.settings["n_factors"]), dtype=np.float32)
         factors -= np.float32(0.5)
         factors *= np.float32(self.settings["init_scale"] * math.sqrt(12))  # uniform on (0, 1): variance 1/12
+        if self.settings["metric"] == "cosine":
+            factors /= np.maximum(np.sqrt(np.einsum("ij,ij->i", factors, factors)), np.float32(1e-30))[
+                :, np.newaxis
+            ]
         factors[counts == 0] = 0
         return factors
 
@@ -258,17 +267,16 @@ class RankingDescent(VectorModel):
     # New users and items.
 
     @strict_floats()
-    def fold_in(self, sets: Any, *, side: str = "user", n_epochs: int = 30) -> np.ndarray:
-        """Vectors of new users from their items, or of new items from their users; all that was learnt stays.
+    def fold_in_rows(self, interactions: Any, side: str = "user", *, n_epochs: int = 30) -> np.ndarray:
+        """As `fold_in`, of a matrix in this model's rows.
 
         Parameters
         ----------
-        sets : rows of the other side, one set for each new one
-            In the forms of `exclude`: scipy sparse, (indptr, rows), or a list of row arrays.
+        interactions : sparse matrix or dense array, shape (n, n_items) or for items (n, n_users)
+            Every stored entry (of a dense array, all but zeros) is an interaction; values mean nothing.
         side : {"user", "item"}
-            What is new.
         n_epochs : int
-            Visits of each row of a set, from zero, with the settings of the fit.
+            Visits of each interaction, from zero, with the settings of the fit. Nothing else moves.
 
         Returns
         -------
@@ -279,28 +287,29 @@ class RankingDescent(VectorModel):
         Raises
         ------
         ValueError
-            If a row is outside the map, or `side` is neither.
+            If `side` or the columns are others.
 
         Notes
         -----
-        A vector depends on its own set alone, not on who else is asked about. Draws for new users are among
-        all items; for new items among a thousand of them, drawn once.
+        A vector depends on its own interactions alone, not on who else is asked about. Negatives are among
+        a thousand items, drawn once.
 
         Examples
         --------
         >>> from gpurec import Interactions
         >>> from gpurec.models import BPR
         >>> model = BPR(n_factors=4).fit(Interactions.from_arrays([1, 1, 2, 2, 3], ["a", "b", "a", "b", "a"]))
-        >>> vector = model.fold_in([[0]])
-        >>> vector.shape
+        >>> model.fold_in_rows([[1, 0]]).shape
         (1, 5)
         """
         n_epochs = whole_setting("bpr", "n_epochs", n_epochs, 1)
-        if side == "user":
-            return of_users(self, sets, n_epochs)
-        if side == "item":
-            return of_items(self, sets, n_epochs)
-        raise ValueError(f"[fold_in] expected side of user or item, got {side!r}; choose one")
+        matrix = self._newcomers(interactions, side)
+        return (of_users if side == "user" else of_items)(self, matrix, n_epochs)
+
+    def _drawn_items(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._drawn is None:
+            self._drawn = drawn_items(self)
+        return self._drawn
 
     # What was learnt.
 
@@ -308,6 +317,7 @@ class RankingDescent(VectorModel):
         self, user_factors: np.ndarray, item_factors: np.ndarray, item_biases: np.ndarray, n_epochs: int
     ) -> None:
         self._indexes.clear()
+        self._drawn = None
         self.user_factors, self.item_factors, self.item_biases = user_factors, item_factors, item_biases
         self.n_epochs = n_epochs
 
