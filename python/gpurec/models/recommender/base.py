@@ -41,8 +41,6 @@ class Recommender(RecommendingModel):
         The word for this kind of model: "mf".
     predicts_ratings : bool
         Whether scores are on the scale of the weights, so that RMSE means something.
-    predicts_at_times : bool
-        Whether `predict` also takes `timestamps`, the time of each rating.
     settings : dict
         Every argument of the constructor; JSON can hold it.
     user_map, item_map : IdMap
@@ -59,7 +57,11 @@ class Recommender(RecommendingModel):
     """
 
     predicts_ratings: bool = False
-    predicts_at_times: bool = False
+
+    @property
+    def predicts_at_times(self) -> bool:
+        """Whether `predict` also takes `timestamps`, the time of each rating."""
+        return False
 
     # What a subclass says.
 

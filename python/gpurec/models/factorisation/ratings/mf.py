@@ -184,8 +184,8 @@ class MF(BiasedFactors):
             )
         before, learnt = self._fitting, self._learnt()
         # Epochs change tables in place.
-        self._fitting = copy.copy(before)
-        self._fitting.learner = copy.deepcopy(before.learner)
+        self._fitting = copy.copy(self._under_way)
+        self._fitting.learner = copy.deepcopy(self._fitting.learner)
         try:
             with strict_floats():
                 self._run(callback, progress)
@@ -203,22 +203,28 @@ class MF(BiasedFactors):
         start = self._generator("start")
         return Fitting(stage, ratings, validation, learner(self.settings, part, *sizes, start), most)
 
+    @property
+    def _under_way(self) -> Fitting:
+        """The fit that is not over."""
+        assert self._fitting is not None
+        return self._fitting
+
     def _run(self, callback: Callback | None, progress: Progress) -> None:
         """Make the epochs that are left: of the search, and then of the fit on everything."""
         with reporter(progress, "fit mf", 2 * self.settings["max_epochs"]) as report:
-            if self._fitting.stage == "search":
+            if self._under_way.stage == "search":
                 self._make_epochs(report, callback)
-                ratings, n_epochs = self._fitting.ratings, self._fitting.best_epoch
+                ratings, n_epochs = self._under_way.ratings, self._under_way.best_epoch
                 self._fitting = self._begin("fit", ratings, None, n_epochs)
             self._make_epochs(report, callback)
-            if self._fitting.validation is not None:
-                self._keep(**self._fitting.best)
-            if self._fitting.is_over(self.settings["patience"]):
+            if self._under_way.validation is not None:
+                self._keep(**self._under_way.best)
+            if self._under_way.is_over(self.settings["patience"]):
                 self._fitting = None
 
     def _make_epochs(self, report: Callable[[int, int], None], callback: Callback | None) -> None:
         """Make epochs until the stage is over or the callback ends it; after each the model can be asked."""
-        fitting, learner = self._fitting, self._fitting.learner
+        fitting, learner = self._under_way, self._under_way.learner
         judge = fitting.validation
         if fitting.stage == "search":
             judge = fitting.ratings.take(self._held_out(len(fitting.ratings)))

@@ -14,7 +14,7 @@ from .side_features import encoded_columns, side_features
 if TYPE_CHECKING:
     from .....data import Interactions
     from .....features import FeatureTable
-    from ....recommender import TrainingPart
+    from ....recommender.training import TrainingPart
 
 __all__ = ["first_chain"]
 
