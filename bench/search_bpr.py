@@ -6,7 +6,7 @@
     python bench/search_bpr.py test --set ...                     # the published test part: once, when chosen
 
 A run of a fifth of each user's training items is held out, which ranks models as the published test part does
-(bench/search_sums.py); settings are judged by recall@20 and NDCG@20 of 5,000 users after every few epochs, so
+(bench/search_sums.py); settings are judged by recall@20 and NDCG@20 of 3,000 users after every few epochs, so
 the number of epochs is chosen there too.
 The folder of the data sets: GPUREC_DATA, else ../shared/data.
 """
@@ -26,7 +26,7 @@ from gpurec import BPR, Interactions
 from gpurec.config import data_folder
 from gpurec.ops.sparse_arguments import as_sparse_rows
 
-SEED, N_JUDGED, K = 21, 5000, 20
+SEED, N_JUDGED, K = 21, 3000, 20
 # Low, high, and whether the logarithm is uniform.
 RANGES = {
     "bpr": {"learning_rate": (0.02, 0.2), "regularisation": (0.002, 0.03), "init_scale": (0.02, 0.2)},

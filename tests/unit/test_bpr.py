@@ -49,12 +49,13 @@ def own_taste(model: BPR, k: int = 5) -> float:
     return float(np.mean(hits))
 
 
-# As in the source: pairs of items, scores that are dots, steps that stay.
-PAIRS = {"loss": "bpr", "metric": "dot", "temperature": 1.0, "n_negatives": 1}
-PAIRS |= {"learning_rate": 0.05, "learning_rate_decay": 1.0}
+# As in the source: negatives that are drawn all alike, steps that stay.
+PAIRS = {"negatives": "uniform", "learning_rate": 0.05, "learning_rate_decay": 1.0, "init_scale": 0.1}
+COSINES = {"metric": "cosine", "temperature": 0.15, "learning_rate": 0.2, "learning_rate_decay": 0.94}
 WAYS = [
-    {"n_negatives": 4},  # of few items many are to be had yet
-    {"loss": "bpr", "negatives": "hard", "n_candidates": 3, "n_negatives": 2},
+    {},
+    COSINES | {"loss": "softmax", "negatives": "uniform", "n_negatives": 4},  # many are to be had yet
+    COSINES | {"n_candidates": 3, "n_negatives": 2},
     PAIRS,
     PAIRS | {"negatives": "popularity"},
     PAIRS | {"negatives": "hard", "n_candidates": 3},
@@ -75,6 +76,15 @@ def test_every_way_finds_the_tastes(way):
     assert (model.item_biases != 0).any() == (dots and way.get("bias_learning_rate") != 0.0)
     if not dots:
         np.testing.assert_allclose(np.linalg.norm(model.user_factors, axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n_items", "n_draws"), [(N_ITEMS, 1), (3 * 2048 + 7, 3), (40 * 2048, 16)])
+def test_hard_negatives_are_of_more_draws_among_more_items(n_items, n_draws):
+    maps = {"user_map": IdMap(range(2)), "item_map": IdMap(range(n_items))}
+    data = Interactions.from_arrays([0] * 40 + [1] * 40, [*range(40), *range(20, 60)], **maps)
+    how = {"n_factors": 3, "n_epochs": 3}
+    models = [BPR(n_candidates=n, **how).fit(data) for n in (None, n_draws, n_draws + 1)]
+    assert bits(models[0]) == bits(models[1]) != bits(models[2])
 
 
 @pytest.mark.parametrize(

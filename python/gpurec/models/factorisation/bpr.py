@@ -1,4 +1,4 @@
-"""Ranking by factors, by sampled softmax or pairwise (BPR), learnt by stochastic gradient descent."""
+"""Ranking by factors, pairwise (BPR) or by sampled softmax, learnt by stochastic gradient descent."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ class BPR(RankingDescent):
         Pulls factors to zero at each visit, and the biases of items.
     n_epochs : int
         Visits of each interaction; with a validation part, at most so many.
-    loss : {"softmax", "bpr"}
-        Each visit compares an item that the user has with drawn ones that they lack: by the softmax over all
-        of them, or by the mean of -log sigmoid of score differences. With one negative both are the same.
-    negatives : {"uniform", "popularity", "hard"}
-        How items that the user lacks are drawn: all alike; by popularity to the power `popularity_power`; or
-        the highest-scored of `n_candidates` alike.
+    loss : {"bpr", "softmax"}
+        Each visit compares an item that the user has with drawn ones that they lack: by the mean of
+        -log sigmoid of score differences, or by the softmax over all of them. With one negative both are the
+        same.
+    negatives : {"hard", "uniform", "popularity"}
+        How items that the user lacks are drawn: the highest-scored of `n_candidates`; all alike; or by
+        popularity to the power `popularity_power`.
     n_negatives : int
         Drawn at each visit.
-    n_candidates : int
-        Draws for each negative where they are "hard".
+    n_candidates : int or None
+        Draws for each negative where they are "hard". None takes one for each 2,048 items, 1 to 16: among
+        few items the hardest of many draws is often one that the user would like.
     popularity_power : float
-    metric : {"cosine", "dot"}
+    metric : {"dot", "cosine"}
         With "cosine" all factors are kept at length 1, so that no item gets a better score by its length.
     temperature : float
         What scores are divided by in the loss; low ones put weight on the negatives with the highest scores.
@@ -66,8 +68,10 @@ class BPR(RankingDescent):
     Notes
     -----
     Every interaction counts as one. A user or item without any has zero factors and bias, and is no negative.
-    BPR as its source has it is `loss="bpr", metric="dot", temperature=1, n_negatives=1`, with steps that stay
-    (`learning_rate=0.05, learning_rate_decay=1`) and about a hundred epochs.
+    BPR as its source has it is `negatives="uniform"`, with steps that stay (`learning_rate=0.05,
+    learning_rate_decay=1`) and about a hundred epochs. A softmax of cosines is `loss="softmax",
+    negatives="uniform", n_negatives=32, metric="cosine", temperature=0.15, learning_rate=0.2,
+    learning_rate_decay=0.94, n_epochs=30`.
 
     The callback gets the mean `loss` of a visit and `right`, the share of negatives that scored less than
     their positive, both as met on the way; with a validation part also `validation_right`, the same for its
@@ -91,19 +95,19 @@ class BPR(RankingDescent):
         self,
         n_factors: int = 64,
         *,
-        learning_rate: float = 0.2,
-        learning_rate_decay: float = 0.94,
-        regularisation: float = 0.01,
-        n_epochs: int = 30,
-        loss: str = "softmax",
-        negatives: str = "uniform",
-        n_negatives: int = 32,
-        n_candidates: int = 4,
+        learning_rate: float = 0.1,
+        learning_rate_decay: float = 0.98,
+        regularisation: float = 0.02,
+        n_epochs: int = 75,
+        loss: str = "bpr",
+        negatives: str = "hard",
+        n_negatives: int = 1,
+        n_candidates: int | None = None,
         popularity_power: float = 0.75,
-        metric: str = "cosine",
-        temperature: float = 0.15,
+        metric: str = "dot",
+        temperature: float = 1.0,
         bias_learning_rate: float | None = None,
-        init_scale: float = 0.1,
+        init_scale: float = 0.01,
         patience: int = 10,
         random_state: int | None = 0,
     ) -> None:
@@ -118,7 +122,7 @@ class BPR(RankingDescent):
             loss=one_of("bpr", "loss", loss, ("bpr", "softmax")),
             negatives=one_of("bpr", "negatives", negatives, ("uniform", "popularity", "hard")),
             n_negatives=_draws("n_negatives", n_negatives),
-            n_candidates=_draws("n_candidates", n_candidates),
+            n_candidates=None if n_candidates is None else _draws("n_candidates", n_candidates),
             popularity_power=real_setting("bpr", "popularity_power", popularity_power, 0, 2),
             metric=one_of("bpr", "metric", metric, ("dot", "cosine")),
             temperature=real_setting("bpr", "temperature", temperature, 1e-6, 1e6),

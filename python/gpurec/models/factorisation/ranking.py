@@ -24,6 +24,8 @@ __all__ = ["RankingDescent"]
 
 # Weights of draws are integers; that of the least popular item is this.
 _LEAST_WEIGHT = 64
+# By default a draw of a hard negative for so many items, and so many draws at most.
+_ITEMS_OF_DRAW, _MOST_DRAWS = 2048, 16
 # What random numbers of validation are drawn for: an epoch that no descent reaches.
 _VALIDATION_EPOCH = 2**40
 _VALIDATION_NEGATIVES = 16
@@ -194,7 +196,7 @@ class RankingDescent(NewcomersModel):
         rate, bias_rate = settings["learning_rate"], settings["bias_learning_rate"]
         if bias_rate is None:
             bias_rate = rate if settings["metric"] == "dot" else 0.0
-        penalty, hard = settings["regularisation"], settings["negatives"] == "hard"
+        penalty = settings["regularisation"]
         return bpr_epochs(
             positives,
             *tables,
@@ -203,12 +205,19 @@ class RankingDescent(NewcomersModel):
             sharpness=1 / settings["temperature"],
             unit=settings["metric"] == "cosine",
             n_negatives=settings["n_negatives"],
-            n_candidates=settings["n_candidates"] if hard else 1,
+            n_candidates=self._n_candidates(),
             weights=weights,
             seed=settings["random_state"],
             first_epoch=epoch,
             **how,
         )
+
+    def _n_candidates(self) -> int:
+        """Draws of which a negative is the highest-scored."""
+        if self.settings["negatives"] != "hard":
+            return 1
+        given = self.settings["n_candidates"]
+        return min(max(self.training.n_items // _ITEMS_OF_DRAW, 1), _MOST_DRAWS) if given is None else given
 
     def _weights(self) -> np.ndarray | None:
         """How likely each item is drawn, uint32; those without interactions never are."""
@@ -267,7 +276,7 @@ class RankingDescent(NewcomersModel):
     # New users and items.
 
     @strict_floats()
-    def fold_in_rows(self, interactions: Any, side: str = "user", *, n_epochs: int = 30) -> np.ndarray:
+    def fold_in_rows(self, interactions: Any, side: str = "user", *, n_epochs: int = 10) -> np.ndarray:
         """As `fold_in`, of a matrix in this model's rows.
 
         Parameters
