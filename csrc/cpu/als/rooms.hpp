@@ -37,7 +37,7 @@ class AlsRooms {
     auto room = std::make_unique<Room>();
     const std::int64_t chunk = std::min(als_chunk(d_), longest_), apart = d_ + kAlsPadding;
     const std::int64_t said = std::max(longest_, chunk) + kAlsPadding;
-    room->memory = AlignedFloats(3 * chunk * d_ + d_ * apart + 8 * apart + said);
+    room->memory = AlignedFloats(3 * chunk * d_ + d_ * apart + 8 * apart + 2 * said);
     room->extra = AlignedFloats(longest_);
     float* at = room->memory.data();
     const auto next = [&](std::int64_t n) {
@@ -51,6 +51,7 @@ class AlsRooms {
     room->scratch.matrix = next(d_ * apart);
     room->scratch.vectors = next(8 * apart);
     room->scratch.said = next(said);
+    room->scratch.scores = next(said);
     return room;
   }
 

@@ -9,12 +9,18 @@ namespace {
 
 // Of a narrow row: what its d x d equations may leave of their right side, for each of d.
 constexpr float kLeft = 3e-6f;
+// Entries whose factors are asked for before they are read.
+constexpr Index kAhead = 4;
 
 // Entries first..end-1, one after another, each component times `shrink` and each row times its factor, if there is one.
 void gather(const AlsRow& row, Index first, Index end, const float* shrink, const float* factors, float* out) {
   const Index d = row.d_padded;
   for (Index e = first; e < end; ++e, out += d) {
     const float* const from = row.table + row.columns[e] * d;
+    if (e + kAhead < row.n) {
+      const float* const ahead = row.table + row.columns[e + kAhead] * d;
+      for (Index i = 0; i < d; i += 16) __builtin_prefetch(ahead + i);
+    }
     const Floats by = all(factors == nullptr ? 1.0f : factors[e]);
     for (Index i = 0; i < d; i += kWide) store(out + i, load(from + i) * load(shrink + i) * by);
   }
@@ -65,19 +71,30 @@ class Equations {
     for_chunks([&](Index first, Index n, const float* rows) { add_weighted(rows, d, n, row.pulls + first, out); });
   }
 
-  // out = (I + Y' a Y) y.
-  void times(const float* y, float* out) {
-    for (Index i = 0; i < d; i += kWide) store(out + i, load(y + i));
-    add_times(y, out);
+  // out = Y' (p - a Y y) - y, and the scores Y y.
+  void slope(const float* y, float* out, float* scores) {
+    for (Index i = 0; i < d; i += kWide) store(out + i, all(0.0f) - load(y + i));
+    for_chunks([&](Index first, Index n, const float* rows) {
+      float* const weighted = scratch.left;
+      scores_of(rows, d, n, y, scores + first);
+      for (Index e = 0; e < n; ++e) weighted[e] = row.pulls[first + e] - row.extra[first + e] * scores[first + e];
+      add_weighted(rows, d, n, weighted, out);
+    });
   }
 
-  // out += Y' a Y y.
-  void add_times(const float* y, float* out) {
+  // out = (I + Y' a Y) y, and the scores Y y.
+  void times(const float* y, float* out, float* scores) {
+    for (Index i = 0; i < d; i += kWide) store(out + i, load(y + i));
+    add_times(y, out, scores);
+  }
+
+  // out += Y' a Y y; the scores Y y are kept where there is room for all.
+  void add_times(const float* y, float* out, float* scores = nullptr) {
     for_chunks([&](Index first, Index n, const float* rows) {
-      float* const said = scratch.said;
+      float *const said = scores == nullptr ? scratch.said : scores + first, *const weighted = scratch.left;
       scores_of(rows, d, n, y, said);
-      for (Index e = 0; e < n; ++e) said[e] *= row.extra[first + e];
-      add_weighted(rows, d, n, said, out);
+      for (Index e = 0; e < n; ++e) weighted[e] = said[e] * row.extra[first + e];
+      add_weighted(rows, d, n, weighted, out);
     });
   }
 
@@ -95,14 +112,18 @@ class Equations {
   double loss_of_entries(const float* y) {
     double sum = 0.0;
     for_chunks([&](Index first, Index n, const float* rows) {
-      float* const said = scratch.said;
-      scores_of(rows, d, n, y, said);
-      for (Index e = 0; e < n; ++e) {
-        const double s = double(said[e]);
-        sum += (double(row.extra[first + e]) * s - 2.0 * double(row.pulls[first + e])) * s;
-      }
+      scores_of(rows, d, n, y, scratch.said);
+      add_loss(scratch.said, first, n, sum);
     });
     return sum;
+  }
+
+  // What n entries from `first` on add to the loss where they are said to score that.
+  void add_loss(const float* said, Index first, Index n, double& sum) const {
+    for (Index e = 0; e < n; ++e) {
+      const double s = double(said[e]);
+      sum += (double(row.extra[first + e]) * s - 2.0 * double(row.pulls[first + e])) * s;
+    }
   }
 
   const AlsRow& row;
@@ -185,31 +206,32 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
   return product(left, left, d) <= most * most * product(whole, whole, d);
 }
 
-void solve_by_gradients(Equations& of, std::int64_t steps, float* y) {
-  const Index d = of.d, apart = d + kAlsPadding;
+// Each walk over the entries gives their scores too, so that neither the right side nor the loss needs one of its own.
+double solve_by_gradients(Equations& of, std::int64_t steps, float* y) {
+  const Index d = of.d, n = of.row.n, apart = d + kAlsPadding;
   float *const left = of.scratch.vectors + 2 * apart, *const towards = left + apart, *const moved = towards + apart;
-  fill(left, d, 0.0f);
-  of.add_right(left);
-  of.times(y, moved);
-  for (Index i = 0; i < d; i += kWide) {
-    store(left + i, load(left + i) - load(moved + i));
-    store(towards + i, load(left + i));
-  }
+  float *const scores = of.scratch.scores, *const said = of.scratch.said;
+  of.slope(y, left, scores);
+  for (Index i = 0; i < d; i += kWide) store(towards + i, load(left + i));
   float size = product(left, left, d);
   for (std::int64_t step = 0; step < steps; ++step) {
-    of.times(towards, moved);
+    of.times(towards, moved, said);
     const float curvature = product(towards, moved, d);
-    if (!(size > 0.0f) || !(curvature > 0.0f)) return;
-    const Floats by = all(size / curvature);
+    if (!(size > 0.0f) || !(curvature > 0.0f)) break;
+    const float by = size / curvature;
     for (Index i = 0; i < d; i += kWide) {
-      store(y + i, fused(by, load(towards + i), load(y + i)));
-      store(left + i, load(left + i) - by * load(moved + i));
+      store(y + i, fused(all(by), load(towards + i), load(y + i)));
+      store(left + i, load(left + i) - all(by) * load(moved + i));
     }
+    for (Index e = 0; e < n; ++e) scores[e] += by * said[e];
     const float before = size;
     size = product(left, left, d);
     const Floats keep = all(GPUREC_PLANTED(als_steepest_descent) ? 0.0f : size / before);
     for (Index i = 0; i < d; i += kWide) store(towards + i, fused(keep, load(towards + i), load(left + i)));
   }
+  double loss = double(product(y, y, d));
+  of.add_loss(scores, 0, n, loss);
+  return loss;
 }
 
 // Components first..end-1 of n rows, zeros behind them up to `wide`.
@@ -273,8 +295,7 @@ bool solve_row(const AlsRow& row, const AlsRates& rates, const AlsScratch& scrat
       if (solved) *loss = of.loss(y);
     }
   } else if (rates.solver == AlsSolver::cg) {
-    solve_by_gradients(of, rates.steps, y);
-    *loss = of.loss(y);
+    *loss = solve_by_gradients(of, rates.steps, y);
     solved = true;
   } else {
     solved = solve_by_blocks(of, rates, y);

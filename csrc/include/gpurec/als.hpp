@@ -51,6 +51,7 @@ struct AlsScratch {
   float* matrix = nullptr;   // d_padded x (d_padded + kAlsPadding)
   float* vectors = nullptr;  // 8 x (d_padded + kAlsPadding)
   float* said = nullptr;     // a float an entry of the longest row, padded
+  float* scores = nullptr;   // the same
 };
 
 namespace cpu {
