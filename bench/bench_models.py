@@ -2,6 +2,7 @@
 
     python bench/bench_models.py            every model but ease; writes bench/results/models.*
     python bench/bench_models.py --ease     ease too: its weights alone are 6.7 GB; not measured yet
+    python bench/bench_models.py --models als    these alone; what is written of others stays
     python bench/bench_models.py --quick    a few users of it; writes nothing
 
 Needs gowalla in the folder of the data sets (GPUREC_DATA, else ../shared/data). Each model runs in a process
@@ -75,12 +76,18 @@ def markdown(result: dict[str, Any]) -> str:
                 f"{found['peak_memory_bytes'] / 1e9:.1f}",
             ]
         )
+    later: dict[str, list[str]] = {}
+    for model, found in result["models"].items():
+        if "machine" in found:
+            later.setdefault(where_measured(found["machine"]), []).append(f"`{model}`")
+    notes = [f"Measured by themselves: {', '.join(models)}: {where}" for where, models in later.items()]
     who = "all users" if result["n_users"] is None else f"the first {result['n_users']} users"
     head = ["model", "recall@20", "ndcg@20", "published", "fit s", "recommend s", "peak GB"]
     return "\n\n".join(
         [
             "# Models on gowalla",
             where_measured(result["machine"]),
+            *notes,
             f"Top {result['k']} unseen items of {who}, by `gpurec evaluate` with default settings, one run "
             "of each. Recall is hits / test items of the user, ndcg has binary gains. The test part is no "
             "random split of the training part.",
@@ -93,12 +100,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small; writes nothing")
     parser.add_argument("--ease", action="store_true", help="with ease")
+    parser.add_argument("--models", nargs="+", choices=_PUBLISHED, help="measure these and keep the others")
     parser.add_argument("--out", type=Path, help="folder of the results; bench/results, with --quick none")
     arguments = parser.parse_args()
-    models = [model for model in _PUBLISHED if model != "ease" or arguments.ease]
+    models = arguments.models or [model for model in _PUBLISHED if model != "ease" or arguments.ease]
+    folder = arguments.out or (None if arguments.quick else RESULTS)
     result = run(models, 60 if arguments.quick else None)
+    if arguments.models and folder is not None and (folder / "models.json").exists():
+        before = json.loads((folder / "models.json").read_text())
+        for found in result["models"].values():
+            found["machine"] = result["machine"]
+        result = before | {"models": before["models"] | result["models"]}
     text = markdown(result)
-    keep(arguments.out or (None if arguments.quick else RESULTS), "models", result, text)
+    keep(folder, "models", result, text)
     print(text)
 
 
