@@ -34,7 +34,7 @@ _DATA = Path(os.environ.get("GPUREC_DATA") or _ROOT.parent / "shared" / "data")
 GOAL, N_ROUNDS, N_FITS = 0.93, 5, 5
 # Epochs that suffice for the goal come last. Found by --search, but for what is left at its defaults.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "MF, als": ("gpurec", {"n_factors": 2, "max_epochs": 2}),
+    "MF, als": ("gpurec", {"n_factors": 2, "implicit": "items", "max_epochs": 2}),
     "MF, als, its default of 20 factors": ("gpurec", {"max_epochs": 2}),
     "MF, sgd": (
         "gpurec",
@@ -58,7 +58,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 # A grid a contender: every setting is fitted with as many epochs as reach the goal, if any do.
 EPOCHS = {"gpurec": range(1, 41), "surprise": range(6, 51, 2)}
 GRIDS: dict[str, list[dict[str, Any]]] = {
-    "MF, als": [{"n_factors": n, "method": "als"} for n in (1, 2, 5, 10, 20)],
+    "MF, als": [
+        {"n_factors": n, "implicit": implicit}
+        for n, implicit in product((1, 2, 3, 5, 10, 20), ("both", "users", "items"))
+    ],
     "MF, sgd": [
         {"method": "sgd", "n_factors": n, "learning_rate": rate, "bias_learning_rate": bias_rate}
         for n, rate, bias_rate in product((10, 20, 50), (0.03, 0.05, 0.08, 0.12), (0.0026, 0.01, 0.03))

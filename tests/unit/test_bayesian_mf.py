@@ -241,7 +241,7 @@ def test_evaluation_asks_at_the_time_of_each_rating():
 
 def test_times_that_are_missing_or_not_wanted_are_refused():
     train = planted(n_users=14, n_items=11)[0]
-    with pytest.raises(ValueError, match=r"\[bayesian-mf\] expected interactions with timestamps"):
+    with pytest.raises(ValueError, match=r"\[fit\] expected interactions with timestamps"):
         BayesianMF(**SMALL, user_days=1.0).fit(train)
     with pytest.raises(ValueError, match=r"\[predict\] expected a model of times"):
         BayesianMF(**SMALL).fit(train).predict([0], [0], timestamps=[0])

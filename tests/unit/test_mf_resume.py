@@ -14,22 +14,36 @@ from gpurec.models import load_model
 
 METHODS = {
     "als": {"n_factors": 3, "als_penalty": 10.0, "max_epochs": 30, "patience": 3},
+    "times": {
+        "n_factors": 3,
+        "als_penalty": 10.0,
+        "user_days": 1.0,
+        "item_days": 2.0,
+        "time_penalty": 1000.0,
+        "time_bias_penalty": 200.0,
+        "max_epochs": 30,
+        "patience": 3,
+    },
     "sgd": {"n_factors": 9, "method": "sgd", "learning_rate": 0.1, "max_epochs": 30, "patience": 3},
 }
 TABLES = ("user_factors", "item_factors", "user_biases", "item_biases")
 
 
 def ratings(seed: int = 0, n: int = 400, n_users: int = 25) -> Interactions:
-    """Of one factor and noise; some pairs stand twice."""
+    """Of one factor and noise, on four days; some pairs stand twice."""
     rng = np.random.default_rng(seed)
     users, items = rng.integers(0, n_users, n), rng.integers(0, 20, n)
     tastes = 3 + 2 * np.sin(users) * np.cos(items) + 0.3 * rng.standard_normal(n)
-    return Interactions.from_arrays(users, items, np.float32(tastes))
+    return Interactions.from_arrays(users, items, np.float32(tastes), 86_400 * (np.arange(n) % 4))
 
 
 def bits(model: MF) -> list[bytes]:
     numbers = np.array([model.mean, model.n_epochs])
-    return [getattr(model, name).tobytes() for name in TABLES] + [numbers.tobytes()]
+    tables = [getattr(model, name) for name in TABLES]
+    if model.predicts_at_times:
+        part = ratings()
+        tables.append(model.predict(part.user_ids(), part.item_ids(), timestamps=part.timestamps))
+    return [table.tobytes() for table in tables] + [numbers.tobytes()]
 
 
 def saving(path, stage: str, at: int, stop: bool):
@@ -111,7 +125,7 @@ def test_a_damaged_fit_is_refused(method, tmp_path):
     assert len(own) >= 14
     cases = [({name: tensor[:-1]}, {}) for name, tensor in own.items()]
     cases += [({name: np.full_like(t, np.nan)}, {}) for name, t in own.items() if t.dtype.kind == "f"]
-    cases += [({name: np.full_like(t, 99)}, {}) for name, t in own.items() if t.dtype.kind == "i"]
+    cases += [({name: np.full_like(t, 9999)}, {}) for name, t in own.items() if t.dtype.kind == "i"]
     state = sound.meta["fitting"]
     for changed in (
         {"stage": "begin"},

@@ -56,10 +56,10 @@ class HalfSweep {
   // What a thread keeps for one row after another.
   struct Scratch {
     explicit Scratch(std::int64_t width, std::int64_t stride)
-        : gram(std::size_t(width * stride)), sums(std::size_t(stride)), packed(std::size_t(packed_size(width))),
+        : gram(std::size_t(width * stride)), sums(std::size_t(stride)), vector(std::size_t(stride)), packed(std::size_t(packed_size(width))),
           moved(std::size_t(width)), change(std::size_t(width)), product(std::size_t(width)), now(std::size_t(width)),
           before(std::size_t(width)), row(width) {}
-    std::vector<double> gram, sums, packed, moved, change, product, now, before, left;
+    std::vector<double> gram, sums, vector, packed, moved, change, product, now, before, left;
     RowDraw row;
   };
 
@@ -78,7 +78,8 @@ class HalfSweep {
   void sum_row(Scratch& scratch, std::int64_t r) {
     const std::int64_t first = ratings_.indptr[r], n = ratings_.length(r);
     const std::int32_t* const others = ratings_.columns + first;
-    const double* const v = side_.vectors.row(r);
+    std::copy_n(side_.vectors.row(r), width_, scratch.vector.data());
+    const double* const v = scratch.vector.data();
     scratch.left.resize(std::size_t(n));
     double errors = 0;
     for (std::int64_t t = 0; t < n; ++t) {
@@ -99,14 +100,14 @@ class HalfSweep {
     }
   }
 
-  // Lane l adds the products of components l, l + 8, ... from +0.0; then halves are added (4, 2, 1).
+  // Lane l adds the products of components l, l + 8, ... from +0.0; then halves are added (4, 2, 1). Both vectors have
+  // zeros up to the stride, which add +0.0 to lanes that are never -0: so all lanes stay in registers.
   double dot(const double* v, const double* other) const {
     double lane[kLanes] = {};
-    std::int64_t f = 0;
-    for (; f + kLanes <= width_; f += kLanes) {
+    for (std::int64_t f = 0; f < stride_; f += kLanes) {
+#pragma GCC unroll 8
       for (std::int64_t l = 0; l < kLanes; ++l) lane[l] += v[f + l] * other[f + l];
     }
-    for (std::int64_t l = 0; f < width_; ++f, ++l) lane[l] += v[f] * other[f];
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
   }
 
@@ -191,9 +192,13 @@ class HalfSweep {
     double lane[kFeatureLanes] = {};
     std::int64_t t = 0;
     for (; t + kFeatureLanes <= n; t += kFeatureLanes) {
+#pragma GCC unroll 4
       for (std::int64_t l = 0; l < kFeatureLanes; ++l) lane[l] += term(t + l);
     }
-    for (std::int64_t l = 0; t < n; ++t, ++l) lane[l] += term(t);
+    // No lane by a number that the compiler does not know: that would keep all of them in memory.
+    if (t < n) lane[0] += term(t);
+    if (t + 1 < n) lane[1] += term(t + 1);
+    if (t + 2 < n) lane[2] += term(t + 2);
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);
   }
 

@@ -140,14 +140,17 @@ def transposed(matrix: SparseRows) -> SparseRows:
     """The same entries by columns."""
     from scipy.sparse import csr_array
 
-    turned = csr_array((matrix.values, matrix.columns, matrix.indptr), shape=matrix.shape).T.tocsr()
+    # With offsets as wide as the columns SciPy copies neither.
+    indptr = matrix.indptr.astype(np.int32) if len(matrix.columns) <= _MOST else matrix.indptr
+    turned = csr_array((matrix.values, matrix.columns, indptr), shape=matrix.shape).T.tocsr()
     turned.sort_indices()
-    return SparseRows(
-        turned.indptr.astype(np.int64), turned.indices.astype(np.int32), turned.data, matrix.n_rows
-    )
+    columns = turned.indices.astype(np.int32, copy=False)
+    return SparseRows(turned.indptr.astype(np.int64), columns, turned.data, matrix.n_rows)
 
 
 def _finite(values: np.ndarray, indptr: np.ndarray, name: str, op: str) -> np.ndarray:
+    if np.isfinite(values).all():
+        return values
     at = first_invalid_row(values.reshape(-1, 1))
     if at is not None:
         row = int(np.searchsorted(indptr, at, side="right")) - 1

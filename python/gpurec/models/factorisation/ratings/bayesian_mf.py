@@ -15,7 +15,7 @@ from ....progress import Progress, reporter
 from ...recommender import Callback, one_of, real_setting, seed_setting, whole_setting
 from .biased_factors import BiasedFactors
 from .implicit import IMPLICIT
-from .sampling import Draws, GibbsChain, Moments, first_chain, restored_chain, saved_chain
+from .sampling import Draws, GibbsChain, first_chain, restored_chain, saved_chain
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -239,49 +239,6 @@ class BayesianMF(BiasedFactors):
 
     # Asking.
 
-    @property
-    def predicts_at_times(self) -> bool:
-        """Whether `predict` takes the time of each rating."""
-        return bool(self.settings["user_days"] or self.settings["item_days"])
-
-    def predict(
-        self, user_ids: Any, item_ids: Any, *, timestamps: Any = None, unknown: str = "raise"
-    ) -> np.ndarray:
-        """As `Recommender.predict`; with `timestamps` what each user would say of the item at that time.
-
-        Parameters
-        ----------
-        user_ids, item_ids : sequences of ids, of one length
-        timestamps : sequence, of that length, optional
-            Seconds since 1970, dates, or ISO texts. In a bin of time without training ratings of the user
-            (item), as where none are given, what holds at no particular time counts.
-        unknown : {"raise", "baseline"}
-
-        Raises
-        ------
-        UnknownIdError
-            If an id is unknown and `unknown="raise"`.
-        ValueError
-            If lengths differ, or the model knows no times.
-        """
-        from ....data.columns import time_array
-
-        user_rows, item_rows = self._rows_of_pairs(user_ids, item_ids, unknown)
-        if timestamps is not None:
-            if not self.predicts_at_times:
-                raise ValueError(
-                    "[predict] expected a model of times, got user_days and item_days of 0; leave times out"
-                )
-            times = time_array(timestamps)
-            if len(times) != len(user_rows):
-                raise ValueError(
-                    f"[predict] expected a timestamp for each of {len(user_rows)} pairs, got {len(times)}; "
-                    "repeat the shorter"
-                )
-            user_rows = self._user_rows.rows_at(user_rows, times)
-            item_rows = self._item_rows.rows_at(item_rows, times)
-        return self._score_pairs(user_rows, item_rows)
-
     def spread(self, user_ids: Any, item_ids: Any) -> np.ndarray:
         """How sure the prediction of each user and item is: its standard deviation over the draws kept.
 
@@ -315,9 +272,6 @@ class BayesianMF(BiasedFactors):
             said[:, place] = p[:, 0] + q[:, 0] + (p[:, 1:] * q[:, 1:]).sum(axis=1)
         return said.std(axis=1).astype(np.float32) if said.shape[1] else np.zeros(len(said), np.float32)
 
-    def _n_rows(self, side: str) -> int:
-        return (self._user_rows if side == "user" else self._item_rows).n_rows
-
     @property
     def _rank(self) -> int:
         return self.settings["rank"]
@@ -332,7 +286,6 @@ class BayesianMF(BiasedFactors):
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors, meta = super()._state()
         tensors |= {"user_samples": self.user_samples, "item_samples": self.item_samples}
-        tensors |= self._user_rows.to_tensors("user") | self._item_rows.to_tensors("item")
         meta |= {"noise": self.noise, "n_sweeps_done": self.n_sweeps_done, "scale": self._scale}
         if self._running is not None:
             more_tensors, more_meta = saved_chain(*self._running)
@@ -340,11 +293,7 @@ class BayesianMF(BiasedFactors):
         return tensors, meta
 
     def _restore(self, artifact: Artifact) -> None:
-        settings, training = self.settings, self.training
-        self._user_rows, self._item_rows = (
-            Moments.from_artifact(artifact, side, n, settings[f"{side}_days"])
-            for side, n in (("user", training.n_users), ("item", training.n_items))
-        )
+        settings = self.settings
         super()._restore(artifact)
         n_users, n_items = self._user_rows.n_rows, self._item_rows.n_rows
         width = settings["n_factors"] + 1

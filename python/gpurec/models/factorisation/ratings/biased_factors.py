@@ -11,6 +11,7 @@ import numpy as np
 from ....artifacts import Artifact
 from ....errors import ArtifactError
 from ...recommender import Reasons, VectorModel, with_columns
+from .moments import Moments
 
 __all__ = ["TABLES", "BiasedFactors"]
 
@@ -30,10 +31,14 @@ class BiasedFactors(VectorModel):
     Notes
     -----
     Tables may have more rows than there are users or items, for users or items at some time: then those are
-    the first rows of what `_set` gets, and `_user_vectors` and `_item_vectors` take any of them.
+    the first rows of what `_set` gets, and `_user_vectors` and `_item_vectors` take any of them. The settings
+    `user_days` and `item_days` say how long a bin of time is, `_user_rows` and `_item_rows` whose rows are
+    whose.
     """
 
     predicts_ratings = True
+    _user_rows: Moments
+    _item_rows: Moments
 
     @property
     @abstractmethod
@@ -46,6 +51,58 @@ class BiasedFactors(VectorModel):
 
         `scale` is the standard deviation of all ratings.
         """
+
+    # Times.
+
+    @property
+    def predicts_at_times(self) -> bool:
+        """Whether `predict` takes the time of each rating."""
+        return bool(self.settings["user_days"] or self.settings["item_days"])
+
+    def _rows_at(
+        self, user_rows: np.ndarray, item_rows: np.ndarray, timestamps: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the tables at some times, of those of users and items."""
+        return self._user_rows.rows_at(user_rows, timestamps), self._item_rows.rows_at(item_rows, timestamps)
+
+    def predict(
+        self, user_ids: Any, item_ids: Any, *, timestamps: Any = None, unknown: str = "raise"
+    ) -> np.ndarray:
+        """As `Recommender.predict`; with `timestamps` what each user would say of the item at that time.
+
+        Parameters
+        ----------
+        user_ids, item_ids : sequences of ids, of one length
+        timestamps : sequence, of that length, optional
+            Seconds since 1970, dates, or ISO texts. In a bin of time without training ratings of the user
+            (item), as where none are given, what holds at no particular time counts.
+        unknown : {"raise", "baseline"}
+
+        Raises
+        ------
+        UnknownIdError
+            If an id is unknown and `unknown="raise"`.
+        ValueError
+            If lengths differ, or the model knows no times.
+        """
+        from ....data.columns import time_array
+
+        rows = self._rows_of_pairs(user_ids, item_ids, unknown)
+        if timestamps is not None:
+            if not self.predicts_at_times:
+                raise ValueError(
+                    "[predict] expected a model of times, got user_days and item_days of 0; leave times out"
+                )
+            times = time_array(timestamps)
+            if len(times) != len(rows[0]):
+                raise ValueError(
+                    f"[predict] expected a timestamp for each of {len(rows[0])} pairs, got {len(times)}; "
+                    "repeat the shorter"
+                )
+            rows = self._rows_at(*rows, times)
+        return self._score_pairs(*rows)
+
+    # Tables.
 
     def _set(
         self,
@@ -68,7 +125,7 @@ class BiasedFactors(VectorModel):
 
     def _n_rows(self, side: str) -> int:
         """Rows of the tables of "user" or "item"."""
-        return self.training.n_users if side == "user" else self.training.n_items
+        return (self._user_rows if side == "user" else self._item_rows).n_rows
 
     def _user_vectors(self, user_rows: np.ndarray) -> np.ndarray:
         # The query (q, 1, mu + b_u) meets the item (x, b_i, 1): the biases are coordinates.
@@ -113,9 +170,14 @@ class BiasedFactors(VectorModel):
         ]
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        return dict(self._all_rows), {"mean": self.mean}
+        moments = self._user_rows.to_tensors("user") | self._item_rows.to_tensors("item")
+        return self._all_rows | moments, {"mean": self.mean}
 
     def _restore(self, artifact: Artifact) -> None:
+        self._user_rows, self._item_rows = (
+            Moments.from_artifact(artifact, side, n, self.settings[f"{side}_days"])
+            for side, n in (("user", self.training.n_users), ("item", self.training.n_items))
+        )
         n_users, n_items = self._n_rows("user"), self._n_rows("item")
         tensors = {
             "user_factors": artifact.tensor("user_factors", np.float32, (n_users, self._rank)),

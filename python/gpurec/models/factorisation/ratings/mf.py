@@ -17,6 +17,7 @@ from ...recommender import Callback, one_of, real_setting, seed_setting, whole_s
 from .biased_factors import BiasedFactors
 from .epochs import Alternation, Descent, Fitting, Ratings
 from .implicit import IMPLICIT
+from .moments import Moments
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,6 +44,11 @@ class MF(BiasedFactors):
         variance.
     implicit_penalty, implicit_bias_penalty : float
         The same of the vectors of implicit features.
+    user_days, item_days : float
+        With "als": above 0 each user (item) also has a part of its own in each bin of so many days in which
+        it has ratings; `predict(..., timestamps=...)` uses it. Needs timestamps.
+    time_penalty, time_bias_penalty : float
+        As `als_penalty` and `als_bias_penalty`, of these parts.
     als_init_scale : float
         Standard deviation of the factors at the start of "als" (normal).
     learning_rate : float
@@ -110,6 +116,10 @@ class MF(BiasedFactors):
         als_bias_penalty: float = 0.8,
         implicit_penalty: float = 19.5,
         implicit_bias_penalty: float = 2.9,
+        user_days: float = 0.0,
+        item_days: float = 0.0,
+        time_penalty: float = 60.0,
+        time_bias_penalty: float = 3.0,
         als_init_scale: float = 0.1,
         learning_rate: float = 0.016,
         learning_rate_decay: float = 0.9972,
@@ -132,6 +142,10 @@ class MF(BiasedFactors):
             implicit_bias_penalty=real_setting(
                 "mf", "implicit_bias_penalty", implicit_bias_penalty, 1e-9, math.inf
             ),
+            user_days=real_setting("mf", "user_days", user_days, 0, 1e6),
+            item_days=real_setting("mf", "item_days", item_days, 0, 1e6),
+            time_penalty=real_setting("mf", "time_penalty", time_penalty, 1e-9, math.inf),
+            time_bias_penalty=real_setting("mf", "time_bias_penalty", time_bias_penalty, 1e-9, math.inf),
             als_init_scale=real_setting("mf", "als_init_scale", als_init_scale, 0, math.inf),
             learning_rate=real_setting("mf", "learning_rate", learning_rate, 0, math.inf),
             learning_rate_decay=real_setting("mf", "learning_rate_decay", learning_rate_decay, 0, 1),
@@ -144,6 +158,10 @@ class MF(BiasedFactors):
             patience=whole_setting("mf", "patience", patience, 1),
             random_state=seed_setting("mf", random_state),
         )
+        if method == "sgd" and self.predicts_at_times:
+            raise ValueError(
+                "[mf] expected method 'als' with user_days or item_days, got 'sgd'; leave the days out"
+            )
         self._fitting: Fitting | None = None
 
     # Learning.
@@ -155,8 +173,12 @@ class MF(BiasedFactors):
         callback: Callback | None,
         progress: Progress,
     ) -> None:
-        records = interactions.user_rows, interactions.item_rows, interactions.weights
-        ratings = Ratings(*records, self.training.user_items)
+        training, days, times = self.training, self.settings, interactions.timestamps
+        rows = interactions.user_rows, interactions.item_rows
+        self._user_rows = Moments.learn(training.n_users, days["user_days"], rows[0], times)
+        self._item_rows = Moments.learn(training.n_items, days["item_days"], rows[1], times)
+        at_hand = None if self.predicts_at_times else training.user_items
+        ratings = Ratings(*self._rows_at(*rows, times), interactions.weights, at_hand)
         given = None if validation is None else self._rows_of(validation)
         searched = given is None and self._held_out(len(ratings)).any()
         stage = "search" if searched else "fit"
@@ -199,9 +221,8 @@ class MF(BiasedFactors):
         """A stage before its first epoch."""
         learner = Alternation if self.settings["method"] == "als" else Descent
         part = ratings.take(~self._held_out(len(ratings))) if stage == "search" else ratings
-        sizes = self.training.n_users, self.training.n_items
-        start = self._generator("start")
-        return Fitting(stage, ratings, validation, learner(self.settings, part, *sizes, start), most)
+        rows, start = (self._user_rows, self._item_rows), self._generator("start")
+        return Fitting(stage, ratings, validation, learner(self.settings, part, *rows, start), most)
 
     @property
     def _under_way(self) -> Fitting:
@@ -260,7 +281,8 @@ class MF(BiasedFactors):
             raise ValueError("[fit] expected at least one validation interaction, got none; leave it out")
         users = self.training.known_rows("user", part.user_map.ids())
         items = self.training.known_rows("item", part.item_map.ids())
-        return Ratings(users[part.user_rows], items[part.item_rows], part.weights)
+        rows = users[part.user_rows], items[part.item_rows]
+        return Ratings(*self._rows_at(*rows, part.timestamps), part.weights)
 
     def _rmse(self, part: Ratings) -> float:
         scores = np.clip(self._score_pairs(part.user_rows, part.item_rows), *self.weight_range)
@@ -291,7 +313,7 @@ class MF(BiasedFactors):
         if type(n_epochs) is not int:
             raise ArtifactError(f"[load] expected n_epochs as an integer, got {n_epochs!r:.60}")
         self.n_epochs = n_epochs
-        sizes = self.training.n_users, self.training.n_items, self._rank, self.settings["max_epochs"]
+        sizes = self._n_rows("user"), self._n_rows("item"), self._rank, self.settings["max_epochs"]
         self._fitting = Fitting.from_artifact(artifact, *sizes, self._begin)
 
     def _learnt(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import numpy as np
 from .....backends import GibbsSide
 from .....ops import GibbsDraw, gibbs_half_sweep
 from .....ops.sparse_arguments import transposed
-from ..implicit import features_of
+from ..moments import Moments
+from ..side_features import side_features
 from .records import Ratings
 
 __all__ = ["Alternation"]
@@ -38,27 +39,41 @@ class Alternation:
         self,
         settings: dict[str, Any],
         ratings: Ratings,
-        n_users: int,
-        n_items: int,
+        user_rows: Moments,
+        item_rows: Moments,
         start: np.random.Generator,
     ) -> None:
         self.epoch = 0
         self._mean, self._scale = ratings.mean, ratings.scale
-        matrix = ratings.matrix(n_users, n_items)
+        matrix = ratings.matrix(user_rows.n_rows, item_rows.n_rows)
         scaled = ((matrix.values - self._mean) / self._scale).astype(np.float32)
         self._by_users = matrix.with_values(scaled)
         self._by_items = transposed(self._by_users)
+        rated, rating = self._by_users, self._by_items
+        if user_rows.days or item_rows.days:
+            rated = ratings.pairs(user_rows.owners, item_rows.owners, (user_rows.n, item_rows.n))
+            rating = transposed(rated)
         n_factors, implicit = settings["n_factors"], settings["implicit"]
-        own = [settings["als_bias_penalty"], *[settings["als_penalty"]] * n_factors]
-        of_features = [settings["implicit_bias_penalty"], *[settings["implicit_penalty"]] * n_factors]
+        penalties = {
+            name: [settings[f"{name}_bias_penalty"], *[settings[f"{name}_penalty"]] * n_factors]
+            for name in ("als", "implicit", "time")
+        }
         sides = []
-        both = {"users": (self._by_users, self._by_items), "items": (self._by_items, self._by_users)}
-        for name, (rows, others) in both.items():
-            side = GibbsSide.of(rows.n_rows, n_factors + 1, features_of(rows, others, implicit, name))
-            side.own[:, 1:] = settings["als_init_scale"] * start.standard_normal((rows.n_rows, n_factors))
-            side.own[rows.lengths == 0] = 0
-            side.vectors[:] = side.own
-            side.prior_precisions[0], side.prior_precisions[1:] = own, of_features
+        both = {"users": (user_rows, rated, rating), "items": (item_rows, rating, rated)}
+        for name, (rows, these, others) in both.items():
+            side = GibbsSide.of(
+                rows.n_rows, n_factors + 1, *side_features(rows, these, others, implicit, name, [])
+            )
+            first = settings["als_init_scale"] * start.standard_normal((rows.n, n_factors))
+            first[these.lengths == 0] = 0
+            if rows.days:  # a row's own part is what its time adds to the first group, whose row it is
+                side.weights[: rows.n, 1:] = first
+                of_groups = [penalties["time"], penalties["als"], penalties["implicit"]]
+            else:
+                side.own[:, 1:] = first
+                of_groups = [penalties["als"], penalties["implicit"]]
+            side.vectors[:, 1:] = first[rows.owners]
+            side.prior_precisions[:] = of_groups[: len(side.prior_precisions)]
             sides.append(side)
         self._users, self._items = sides
         self.tables = {
@@ -95,4 +110,5 @@ class Alternation:
 
 def _penalty(side: GibbsSide) -> float:
     of_rows = (side.prior_precisions[0] * np.square(side.own)).sum()
-    return float(of_rows + (side.prior_precisions[1:] * np.square(side.weights)).sum())
+    of_features = side.prior_precisions[side.groups]
+    return float(of_rows + (of_features * np.square(side.weights)).sum())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .....ops.sgd import FactorTable, SgdRates, sgd_epoch
+from ..moments import Moments
 from .records import Ratings
 
 __all__ = ["Descent"]
@@ -33,15 +34,15 @@ class Descent:
         self,
         settings: dict[str, Any],
         ratings: Ratings,
-        n_users: int,
-        n_items: int,
+        user_rows: Moments,
+        item_rows: Moments,
         start: np.random.Generator,
     ) -> None:
         self.epoch = 0
         self._settings, self._ratings = settings, ratings
         self._scaled = ((ratings.weights - ratings.mean) / ratings.scale).astype(np.float32)
-        self._users = _new_table(settings, start, ratings.user_rows, n_users)
-        self._items = _new_table(settings, start, ratings.item_rows, n_items)
+        self._users = _new_table(settings, start, ratings.user_rows, user_rows.n)
+        self._items = _new_table(settings, start, ratings.item_rows, item_rows.n)
         self.tables = {
             f"{name}.{table}": getattr(side, table)
             for name, side in (("users", self._users), ("items", self._items))

@@ -44,6 +44,14 @@ class Ratings:
     def take(self, chosen: np.ndarray) -> Ratings:
         return Ratings(self.user_rows[chosen], self.item_rows[chosen], self.weights[chosen])
 
+    def pairs(self, user_owners: np.ndarray, item_owners: np.ndarray, shape: tuple[int, int]) -> SparseRows:
+        """Which users rated which items, given whose each row is."""
+        from scipy.sparse import coo_array
+
+        places = (user_owners[self.user_rows], item_owners[self.item_rows])
+        found = coo_array((np.ones(len(self), np.float32), places), shape=shape).tocsr()
+        return as_sparse_rows(found, "interactions", "fit")
+
     def matrix(self, n_users: int, n_items: int) -> SparseRows:
         """Ratings by users; a pair that stands more than once has their mean."""
         from scipy.sparse import coo_array

@@ -3,7 +3,6 @@
 from .draws import Draws
 from .first_chain import first_chain
 from .gibbs_chain import GibbsChain
-from .moments import Moments
 from .saved_chain import restored_chain, saved_chain
 
-__all__ = ["Draws", "GibbsChain", "Moments", "first_chain", "restored_chain", "saved_chain"]
+__all__ = ["Draws", "GibbsChain", "first_chain", "restored_chain", "saved_chain"]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .....ops.sparse_arguments import as_sparse_rows, transposed
+from ..moments import Moments
+from ..side_features import encoded_columns, side_features
 from .gibbs_chain import GibbsChain
-from .moments import Moments
-from .side_features import encoded_columns, side_features
 
 if TYPE_CHECKING:
     from .....data import Interactions

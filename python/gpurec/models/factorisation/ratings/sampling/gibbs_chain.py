@@ -10,7 +10,7 @@ import numpy as np
 from .....backends import GibbsSide, SparseRows
 from .....ops import GibbsDraw, gibbs_half_sweep
 from .....ops.sparse_arguments import transposed
-from .moments import Moments
+from ..moments import Moments
 
 __all__ = ["GibbsChain"]
 

@@ -11,9 +11,9 @@ from .....artifacts import Artifact
 from .....backends import SparseRows
 from .....errors import ArtifactError
 from .....ops.sparse_arguments import as_sparse_rows
+from ..moments import Moments
 from .draws import Draws
 from .gibbs_chain import GibbsChain
-from .moments import Moments
 
 __all__ = ["restored_chain", "saved_chain"]
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .....backends import SparseRows
-from .....features import FeatureEncoder
-from .....ops.sparse_arguments import as_sparse_rows, transposed
-from ..implicit import features_of
+from ....backends import SparseRows
+from ....features import FeatureEncoder
+from ....ops.sparse_arguments import as_sparse_rows, transposed
+from .implicit import features_of
 from .moments import Moments
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from .....features import FeatureTable
-    from .....types import IdMap
+    from ....features import FeatureTable
+    from ....types import IdMap
 
 __all__ = ["encoded_columns", "side_features"]
 
@@ -45,16 +45,16 @@ def side_features(
     """
     from scipy.sparse import csr_array, eye_array, hstack
 
+    of_ratings = features_of(rated, others, implicit, side)
+    if not moments.days and not attributes:
+        return of_ratings, None
     parts = []
     if moments.days:
         parts.append(eye_array(moments.n, dtype=np.float32, format="csr"))
-    of_ratings = features_of(rated, others, implicit, side)
     if of_ratings is not None:
         by_rows = transposed(of_ratings)
         parts.append(csr_array((by_rows.values, by_rows.columns, by_rows.indptr), by_rows.shape))
     parts += attributes
-    if not parts:
-        return None, None
     groups = np.repeat(np.arange(1, len(parts) + 1, dtype=np.int32), [part.shape[1] for part in parts])
     of_rows = csr_array(hstack(parts, format="csr"))[moments.owners]
     return transposed(as_sparse_rows(of_rows, "features", "fit")), groups

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .....artifacts import Artifact
-from .....errors import ArtifactError
+from ....artifacts import Artifact
+from ....errors import ArtifactError
 
 __all__ = ["Moments"]
 
@@ -94,7 +94,7 @@ class Moments:
 def _bins(timestamps: np.ndarray | None, days: float) -> np.ndarray:
     if timestamps is None:
         raise ValueError(
-            "[bayesian-mf] expected interactions with timestamps, got none; do: user_days=0, item_days=0"
+            "[fit] expected interactions with timestamps, got none; do: user_days=0, item_days=0"
         )
     return np.floor_divide(timestamps, max(round(days * _DAY), 1))
 
