@@ -90,7 +90,9 @@ def import_factors(
     if not np.isfinite(mean):
         raise ValueError(f"[{op}] expected a finite mean, got {mean}")
     model = MF(n_factors=widths["user"], method="sgd")  # as those that such libraries learn
-    model._training = TrainingPart.of(interactions.reindex(maps["user"], maps["item"]))
+    interactions = interactions.reindex(maps["user"], maps["item"])
+    model._training = TrainingPart.of(interactions)
+    model._divide(interactions)
     for side in factors:
         unknown = ~model.training.known(side)
         factors[side][unknown] = biases[side][unknown] = 0

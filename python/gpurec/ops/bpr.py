@@ -236,7 +236,7 @@ def bpr_epochs(
             raise ValueError(f"[{op}] expected {name} >= 0 and finite, got {rate}; choose another")
     if loss not in LOSSES:
         raise ValueError(f"[{op}] expected loss of {' or '.join(LOSSES)}, got {loss!r}; choose one")
-    if not (math.isfinite(sharpness) and 0 < np.float32(sharpness) < np.inf):
+    if not np.finfo(np.float32).tiny <= sharpness <= np.finfo(np.float32).max:
         raise ValueError(f"[{op}] expected sharpness > 0 and finite, got {sharpness}; choose another")
     job = RankingJob(
         loss=loss,

@@ -173,17 +173,21 @@ class MF(BiasedFactors):
         callback: Callback | None,
         progress: Progress,
     ) -> None:
-        training, days, times = self.training, self.settings, interactions.timestamps
-        rows = interactions.user_rows, interactions.item_rows
-        self._user_rows = Moments.learn(training.n_users, days["user_days"], rows[0], times)
-        self._item_rows = Moments.learn(training.n_items, days["item_days"], rows[1], times)
-        at_hand = None if self.predicts_at_times else training.user_items
-        ratings = Ratings(*self._rows_at(*rows, times), interactions.weights, at_hand)
+        self._divide(interactions)
+        at_hand = None if self.predicts_at_times else self.training.user_items
+        rows = self._rows_at(interactions.user_rows, interactions.item_rows, interactions.timestamps)
+        ratings = Ratings(*rows, interactions.weights, at_hand)
         given = None if validation is None else self._rows_of(validation)
         searched = given is None and self._held_out(len(ratings)).any()
         stage = "search" if searched else "fit"
         self._fitting = self._begin(stage, ratings, given, self.settings["max_epochs"])
         self._run(callback, progress)
+
+    def _divide(self, interactions: Interactions) -> None:
+        """Find whose rows the factors are, at which times."""
+        training, days, times = self.training, self.settings, interactions.timestamps
+        self._user_rows = Moments.learn(training.n_users, days["user_days"], interactions.user_rows, times)
+        self._item_rows = Moments.learn(training.n_items, days["item_days"], interactions.item_rows, times)
 
     def resume(self, *, callback: Callback | None = None, progress: Progress = None) -> Self:
         """Go on where a fit was stopped or saved by its callback, to the bits of one that was not.
