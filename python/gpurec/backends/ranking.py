@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -52,9 +52,9 @@ class RankingJob:
         return self.n_blocks if self.items_move else 1
 
 
-def mix(z: int) -> int:
-    """The finaliser of SplitMix64."""
-    z &= _WORD
+def mix(z: Any) -> Any:
+    """The finaliser of SplitMix64, of an int or an array of uint64."""
+    z = z & _WORD
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _WORD
     return z ^ (z >> 31)

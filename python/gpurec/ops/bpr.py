@@ -163,8 +163,8 @@ def bpr_epochs(
         What moves; the rest is read only. Biases move with their items. Where items do not move, there is one
         block of them, and a user's factors depend on nobody else.
     backend : str or Backend, optional
-        "cuda" computes on the device where a block's shared memory holds a visit's negatives, "cupy" on the
-        host.
+        "cuda" computes on the device where a block's shared memory holds a visit's negatives, and on the host
+        with `unit` or another sharpness than 1; "cupy" on the host.
 
     Returns
     -------

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..ranking import BLOCKS, DRAWS, GOLDEN, RankingJob, epoch_key, user_bounds
+from ..ranking import BLOCKS, DRAWS, GOLDEN, RankingJob, epoch_key, mix, user_bounds
 from ..sparse_rows import SparseRows
 from .launches import Launcher
 from .params import RankingParams
@@ -182,10 +182,7 @@ def _arranged(
 
 def _blocks_of_items(n_items: int, n_blocks: int, key: int) -> np.ndarray:
     """A block by chance for each item: the upper half of the product of its number and `n_blocks`."""
-    z = np.arange(n_items, dtype=np.uint64) * np.uint64(GOLDEN) + np.uint64(key)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z ^= z >> np.uint64(31)
+    z = mix(np.arange(n_items, dtype=np.uint64) * np.uint64(GOLDEN) + np.uint64(key))
     low, high = z & np.uint64(0xFFFFFFFF), z >> np.uint64(32)
     # Below 2^17 blocks neither product nor sum leaves 64 bits.
     product = high * np.uint64(n_blocks) + (low * np.uint64(n_blocks) >> np.uint64(32))

@@ -62,10 +62,8 @@ class NewcomersModel(VectorModel):
 
     def _newcomers(self, interactions: Any, side: str) -> SparseRows:
         """The argument of `fold_in_rows`, checked."""
-        if side not in ("user", "item"):
-            raise ValueError(f"[fold_in] expected side of 'user' or 'item', got {side!r}")
+        _, n_others = self._others(side)
         matrix = as_sparse_rows(interactions, "interactions", "fold_in")
-        n_others = self.training.n_items if side == "user" else self.training.n_users
         if matrix.n_columns != n_others:
             raise ValueError(
                 f"[fold_in] expected interactions with {n_others} columns, got {matrix.n_columns}; "
@@ -75,22 +73,25 @@ class NewcomersModel(VectorModel):
 
     def _in_rows(self, interactions: Interactions, side: str) -> SparseRows:
         """Interactions of a side with what the model knows of the other."""
-        if side not in ("user", "item"):
-            raise ValueError(f"[fold_in] expected side of 'user' or 'item', got {side!r}")
-        training, other = self.training, "item" if side == "user" else "user"
+        other, n_others = self._others(side)
         own_map, other_map = interactions.user_map, interactions.item_map
         own_rows, other_rows = interactions.user_rows, interactions.item_rows
         if side == "item":
             own_map, other_map, own_rows, other_rows = other_map, own_map, other_rows, own_rows
-        columns = training.known_rows(other, other_map.ids())[other_rows]
+        columns = self.training.known_rows(other, other_map.ids())[other_rows]
         kept = columns >= 0
-        n_others = training.n_items if side == "user" else training.n_users
         from scipy.sparse import coo_array
 
         matrix = coo_array(
             (interactions.weights[kept], (own_rows[kept], columns[kept])), shape=(len(own_map), n_others)
         )
         return as_sparse_rows(matrix, "interactions", "fold_in")
+
+    def _others(self, side: str) -> tuple[str, int]:
+        """The other side, and how many rows it has."""
+        if side not in ("user", "item"):
+            raise ValueError(f"[fold_in] expected side of 'user' or 'item', got {side!r}")
+        return ("item", self.training.n_items) if side == "user" else ("user", self.training.n_users)
 
     def recommend_new(
         self,

@@ -185,9 +185,7 @@ class MF(BiasedFactors):
 
     def _divide(self, interactions: Interactions) -> None:
         """Find whose rows the factors are, at which times."""
-        training, days, times = self.training, self.settings, interactions.timestamps
-        self._user_rows = Moments.learn(training.n_users, days["user_days"], interactions.user_rows, times)
-        self._item_rows = Moments.learn(training.n_items, days["item_days"], interactions.item_rows, times)
+        self._user_rows, self._item_rows = Moments.of_sides(self.training, self.settings, interactions)
 
     def resume(self, *, callback: Callback | None = None, progress: Progress = None) -> Self:
         """Go on where a fit was stopped or saved by its callback, to the bits of one that was not.

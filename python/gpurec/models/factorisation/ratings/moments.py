@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ....artifacts import Artifact
 from ....errors import ArtifactError
+
+if TYPE_CHECKING:
+    from ....data import Interactions
+    from ...recommender.training import TrainingPart
 
 __all__ = ["Moments"]
 
@@ -42,6 +48,17 @@ class Moments:
             return cls(n, days, np.zeros(0, np.int64), np.zeros(0, np.int64))
         found = np.unique(np.stack([rows, _bins(timestamps, days)], axis=1), axis=0)
         return cls(n, days, *(np.ascontiguousarray(part, dtype=np.int64) for part in found.T))
+
+    @classmethod
+    def of_sides(
+        cls, training: TrainingPart, settings: Mapping[str, Any], interactions: Interactions
+    ) -> tuple[Moments, Moments]:
+        """Those of users and of items, by the settings `user_days` and `item_days`."""
+        times = interactions.timestamps
+        return (
+            cls.learn(training.n_users, settings["user_days"], interactions.user_rows, times),
+            cls.learn(training.n_items, settings["item_days"], interactions.item_rows, times),
+        )
 
     @property
     def n_rows(self) -> int:

@@ -30,8 +30,7 @@ def first_chain(
     from .....data.matrix import user_items_matrix
 
     times = interactions.timestamps
-    users = Moments.learn(training.n_users, settings["user_days"], interactions.user_rows, times)
-    items = Moments.learn(training.n_items, settings["item_days"], interactions.item_rows, times)
+    users, items = Moments.of_sides(training, settings, interactions)
     places = users.rows_at(interactions.user_rows, times), items.rows_at(interactions.item_rows, times)
     matrix = user_items_matrix(*places, interactions.weights, (users.n_rows, items.n_rows))
     by_users = as_sparse_rows(matrix, "interactions", "fit")
