@@ -11,6 +11,7 @@
 #include "bpr/bpr.hpp"
 #include "chosen_gram/chosen_gram.hpp"
 #include "multiply/multiply.hpp"
+#include "quantise/quantise.hpp"
 #include "rescore/rescore.hpp"
 #include "scan/scan.hpp"
 #include "scan_bf16/scan_bf16.hpp"
@@ -55,6 +56,7 @@ bool has_neon() { return true; }
    unpack_panel_##f32, pack_panel_##f32, find_above_##f32, near_kth_largest_##f32, keep_above_##f32,               \
    append_hits_##f32, range_of_keys_##f32, find_tie_##f32, scan_tile_i8_##i8, adds_in_words_##i8,                  \
    scan_tile_i4_##i4, start_values_i8_##starts, scores_of_sums_##starts, quantise_query_##codes,                   \
+   quantise_tile_i8_##f32, quantise_tile_i4_##f32,                                                                 \
    scan_tile_bf16_##bf16, round_tile_bf16_##bf16}
 
 const std::vector<Kernels>& all_kernels() {

@@ -50,6 +50,8 @@ struct Kernels {
   StartValuesI8 start_values_i8;
   ScoresOfSums scores_of_sums;
   QuantiseQuery quantise_query;
+  QuantiseTile quantise_tile_i8;
+  QuantiseTile quantise_tile_i4;
   ScanTileBf16 scan_tile_bf16;  // null where the ISA has no such arithmetic
   RoundTileBf16 round_tile_bf16;
 

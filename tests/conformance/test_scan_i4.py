@@ -65,9 +65,10 @@ def test_what_comes_near_is_exact(n_queries: int, isa: str) -> None:
                 assert np.array_equal(sums, np.where(expected.any(axis=1)[:, None], start[:, None] + dots, 0))
 
 
+@pytest.mark.parametrize("isa", available_isas())
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e9])
 @pytest.mark.parametrize("d", [1, 7, 8, 33, 128])
-def test_the_errors_of_codes_are_bounds(d: int, scale: float) -> None:
+def test_the_errors_of_codes_are_bounds(d: int, scale: float, isa: str) -> None:
     rng = np.random.default_rng(d)
     tables = [
         rng.standard_normal((ITEMS, d)) * scale,
@@ -76,7 +77,7 @@ def test_the_errors_of_codes_are_bounds(d: int, scale: float) -> None:
     ]
     for table in tables:
         items = table.astype(np.float32)
-        codes, step, unit, shares = _cpu.half_byte_codes(items)
+        codes, step, unit, shares = _cpu.half_byte_codes(items, isa)
         assert step > 0 and np.abs(codes).max() <= 7 and not codes[len(items) :].any()
         assert shares.max() in (0, 254, 255) and not shares[len(items) :].any()
         for item, of_item, share in zip(items, codes, shares):
@@ -102,10 +103,11 @@ def test_what_an_item_may_stray_is_rounded_up():
         assert weight <= 1 << 22 or exact > (1 << 22) - 8
 
 
-def test_codes_of_normal_numbers_leave_out_little():
+@pytest.mark.parametrize("isa", available_isas())
+def test_codes_of_normal_numbers_leave_out_little(isa: str) -> None:
     """An item errs by about 0.12 of the spread; steps up to the largest value would err by 0.18."""
     items = np.random.default_rng(1).standard_normal((ITEMS, 128)).astype(np.float32)
-    _, _, unit, shares = _cpu.half_byte_codes(items)
+    _, _, unit, shares = _cpu.half_byte_codes(items, isa)
     assert np.median(shares) * unit < 0.125 * np.sqrt(128)
 
 

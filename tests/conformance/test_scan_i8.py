@@ -220,3 +220,17 @@ def test_codes_of_queries_have_the_same_bits(d: int, isa: str) -> None:
         assert np.array_equal(codes, expected) and not codes[d:].any()
         error = query.astype(np.float64) - np.float64(np.float32(terms[0])) * codes[:d]
         assert np.linalg.norm(error) <= terms[2] <= np.linalg.norm(error) * (1 + 1e-12) + 1e-300
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("half", [False, True], ids=["int8", "int4"])
+@pytest.mark.parametrize("d", WIDTHS)
+def test_codes_of_items_have_the_same_bits(d: int, half: bool, isa: str) -> None:
+    rng = np.random.default_rng(d)
+    for scale in (0.0, 1e-30, 1e-3, 1.0, 3e5, 1e30):
+        n = int(rng.choice([1, 5, ITEMS]))
+        for values in (rng.standard_normal((n, d)), rng.standard_t(1.5, (n, d)), rng.integers(-7, 8, (n, d))):
+            items = (values * scale).astype(np.float32)
+            codes, *terms = _cpu.quantise_tile(items, half, isa)
+            expected, *expected_terms = _cpu.quantise_tile(items, half, "serial")
+            assert terms == expected_terms and np.array_equal(codes, expected)

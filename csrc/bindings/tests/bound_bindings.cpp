@@ -35,7 +35,7 @@ struct CodedTile {
         codes(std::size_t(n_groups * kGroup * kTileItems)),
         query_codes(std::size_t((n_groups + 1) * kGroup)) {
     require(q.size() == d && rows.rows >= 1 && rows.rows <= kTileItems, "a query and at most a tile of items");
-    quantise_tile<ByteCodes>(items.data(), int(rows.rows), d, codes.data(), &bounds.scale, &bounds.error);
+    kernels.quantise_tile_i8(items.data(), int(rows.rows), d, codes.data(), &bounds.scale, &bounds.error);
     query = kernels.quantise_query(q.data(), d, query_codes.data());
     for (std::int64_t j = 0; j < rows.rows; ++j) {
       const float norm = stored_norm(dot64(rows.row(j), rows.row(j), d), d);

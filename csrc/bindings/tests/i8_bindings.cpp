@@ -176,21 +176,31 @@ py::tuple scan_tile_i4(const Array<std::int8_t>& queries, const Array<std::int32
   return py::make_tuple(hits, sums);
 }
 
-// Codes of half a byte of at most a tile of items, (64, d), with their scale, the unit of their errors and each item's
-// share of it.
-py::tuple half_byte_codes(const Array<float>& items) {
+// A tile of at most 64 items as kernel `quantise_tile_i8` or `quantise_tile_i4` tells it: (bytes, scale, error).
+py::tuple quantise_tile(const Array<float>& items, bool in_half_bytes, const std::string& isa) {
   const MatrixView<const float> rows = matrix(items, "items of shape (n, d)");
   require(rows.rows >= 1 && rows.rows <= kTileItems, "at most a tile of items");
-  std::vector<std::uint8_t> codes(std::size_t(HalfByteCodes::n_bytes(rows.cols)));
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  const QuantiseTile kernel = in_half_bytes ? kernels.quantise_tile_i4 : kernels.quantise_tile_i8;
+  Array<std::uint8_t> bytes(in_half_bytes ? HalfByteCodes::n_bytes(rows.cols) : ByteCodes::n_bytes(rows.cols));
   float scale, error;
-  quantise_tile<HalfByteCodes>(rows.data, int(rows.rows), rows.cols, codes.data(), &scale, &error);
-  Array<int> out({std::int64_t(kTileItems), rows.cols});
+  compute([&] { kernel(rows.data, int(rows.rows), rows.cols, bytes.mutable_data(), &scale, &error); });
+  return py::make_tuple(bytes, scale, error);
+}
+
+// Codes of half a byte of at most a tile of items, (64, d), with their scale, the unit of their errors and each item's
+// share of it.
+py::tuple half_byte_codes(const Array<float>& items, const std::string& isa) {
+  const py::tuple found = quantise_tile(items, true, isa);
+  const auto bytes = found[0].cast<Array<std::uint8_t>>();
+  const std::int64_t d = items.shape(1);
+  Array<int> out({std::int64_t(kTileItems), d});
   for (std::int64_t j = 0; j < kTileItems; ++j) {
-    for (std::int64_t i = 0; i < rows.cols; ++i) *out.mutable_data(j, i) = HalfByteCodes::get(codes.data(), j, i);
+    for (std::int64_t i = 0; i < d; ++i) *out.mutable_data(j, i) = HalfByteCodes::get(bytes.data(), j, i);
   }
   Array<std::uint8_t> shares(kTileItems);
-  std::copy_n(codes.data() + HalfByteCodes::n_code_bytes(rows.cols), kTileItems, shares.mutable_data());
-  return py::make_tuple(out, scale, error, shares);
+  std::copy_n(bytes.data() + HalfByteCodes::n_code_bytes(d), kTileItems, shares.mutable_data());
+  return py::make_tuple(out, found[1], found[2], shares);
 }
 
 }  // namespace
@@ -205,6 +215,7 @@ void register_tests_i8(py::module_& m) {
   m.def("scan_tile_i4", &scan_tile_i4);
   m.def("weight_of_share", &weight_of_share);
   m.def("half_byte_codes", &half_byte_codes);
+  m.def("quantise_tile", &quantise_tile);
   m.def("quantise_query", &quantise_query);
 }
 

@@ -1,4 +1,4 @@
-// start_values_i8, scores_of_sums and quantise_query for AVX-512.
+// start_values_i8 and scores_of_sums for AVX-512.
 #include "scan_i8.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -47,53 +47,6 @@ void scores_of_sums_avx512(const std::int32_t* sums, std::int32_t add, float sca
     const __m512 product = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(scale));
     _mm512_storeu_ps(scores + j, _mm512_sub_ps(product, _mm512_set1_ps(shift)));
   }
-}
-
-QueryCodes quantise_query_avx512(const float* q, std::int64_t d, std::int8_t* codes) {
-  QueryCodes result;
-  if (!fits_in_codes(d)) return result;
-  const auto lanes = [=](std::int64_t i, int n) { return d - i >= n ? (1u << n) - 1 : d <= i ? 0u : (1u << (d - i)) - 1; };
-  __m512 largest = _mm512_setzero_ps();
-  for (std::int64_t i = 0; i < d; i += 16) {
-    largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_maskz_loadu_ps(__mmask16(lanes(i, 16)), q + i)));
-  }
-  result.scale = scale_for(_mm512_reduce_max_ps(largest), 127);
-  if (result.scale == 0.0f) return result;
-  const __m256 inverse = _mm256_set1_ps(1.0f / result.scale), most = _mm256_set1_ps(127.0f);
-  const __m256 round = _mm256_set1_ps(12582912.0f);  // as `nearest` does
-  const __m512d scale = _mm512_set1_pd(double(result.scale));
-  __m256i sum = _mm256_setzero_si256(), squares = sum;
-  __m512d errors[4] = {_mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd()};
-  const std::int64_t n_bytes = (d + 2 * kGroup - 1) / (2 * kGroup) * (2 * kGroup);
-  for (std::int64_t first = 0; first < n_bytes; first += kLanes) {
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
-      const std::int64_t i = first + 8 * v;
-      if (i >= n_bytes) break;
-      const __m256 x = _mm256_maskz_loadu_ps(__mmask8(lanes(i, 8)), q + i);
-      const __m256 scaled = _mm256_max_ps(_mm256_min_ps(_mm256_mul_ps(x, inverse), most), _mm256_sub_ps(_mm256_setzero_ps(), most));
-      const __m256 code = _mm256_sub_ps(_mm256_add_ps(scaled, round), round);
-      const __m256i integer = _mm256_cvttps_epi32(code);
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(codes + i), _mm256_cvtepi32_epi8(integer));
-      sum = _mm256_add_epi32(sum, integer);
-      squares = _mm256_add_epi32(squares, _mm256_mullo_epi32(integer, integer));  // of 65,536 codes at most: below 2^31
-      const __m512d wide = _mm512_cvtps_pd(x), product = _mm512_mul_pd(scale, _mm512_cvtps_pd(code));  // exact
-      const __m512d difference = _mm512_sub_pd(wide, product);
-      errors[v] = _mm512_add_pd(errors[v], _mm512_mul_pd(difference, difference));
-    }
-  }
-  const auto total = [](__m256i x) {
-    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-    const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
-  };
-  const __m512d eight = _mm512_add_pd(_mm512_add_pd(errors[0], errors[2]), _mm512_add_pd(errors[1], errors[3]));
-  const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
-  const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
-  result.sum = total(sum);
-  result.length = length_of_codes(result.scale, total(squares));
-  result.error = error_norm_upper(_mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two))), d);
-  return result;
 }
 
 }  // namespace gpurec::cpu

@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 
-#include "gpurec/codes.hpp"
 #include "gpurec/scan_i8.hpp"
 
 namespace gpurec::cpu {
@@ -36,9 +35,5 @@ GPUREC_DECLARE_START_VALUES_I8(avx2);
 GPUREC_DECLARE_START_VALUES_I8(avx512);
 GPUREC_DECLARE_START_VALUES_I8(neon);
 #undef GPUREC_DECLARE_START_VALUES_I8
-
-QueryCodes quantise_query_serial(const float* q, std::int64_t d, std::int8_t* codes);
-QueryCodes quantise_query_in_words(const float* q, std::int64_t d, std::int8_t* codes);
-QueryCodes quantise_query_avx512(const float* q, std::int64_t d, std::int8_t* codes);
 
 }  // namespace gpurec::cpu

@@ -57,12 +57,4 @@ void scores_of_sums_serial(const std::int32_t* sums, std::int32_t add, float sca
   }
 }
 
-QueryCodes quantise_query_serial(const float* q, std::int64_t d, std::int8_t* codes) {
-  return quantise_query(q, d, false, codes);
-}
-
-QueryCodes quantise_query_in_words(const float* q, std::int64_t d, std::int8_t* codes) {
-  return quantise_query(q, d, true, codes);
-}
-
 }  // namespace gpurec::cpu

@@ -27,10 +27,10 @@ struct OwnedArrays {
   Codes int8, int4;
 };
 
-// Codes of all tiles from the rows.
-template <class Codes>
-std::uint8_t* make_codes(OwnedArrays::Codes& arrays, const ItemSegment& segment, int n_threads) {
-  const std::int64_t n_tiles = segment.n_tiles(), n_bytes = Codes::n_bytes(segment.d);
+// Codes of all tiles from the rows, n_bytes of a tile.
+std::uint8_t* make_codes(OwnedArrays::Codes& arrays, const ItemSegment& segment, std::int64_t n_bytes,
+                         QuantiseTile quantise_tile, int n_threads) {
+  const std::int64_t n_tiles = segment.n_tiles();
   arrays.bytes = AlignedFloats(n_tiles * n_bytes / std::int64_t(sizeof(float)));
   arrays.scales.resize(std::size_t(n_tiles));
   arrays.errors.resize(std::size_t(n_tiles));
@@ -39,8 +39,8 @@ std::uint8_t* make_codes(OwnedArrays::Codes& arrays, const ItemSegment& segment,
   parallel_for(n_threads, (n_tiles + kTilesPerTask - 1) / kTilesPerTask, [&](std::int64_t task) {
     for (std::int64_t t = task * kTilesPerTask; t < std::min(n_tiles, (task + 1) * kTilesPerTask); ++t) {
       const auto n_items = int(std::min<std::int64_t>(kTileItems, segment.n - t * kTileItems));
-      quantise_tile<Codes>(segment.row(t * kTileItems), n_items, segment.d, codes + t * n_bytes,
-                           &arrays.scales[std::size_t(t)], &arrays.errors[std::size_t(t)]);
+      quantise_tile(segment.row(t * kTileItems), n_items, segment.d, codes + t * n_bytes,
+                    &arrays.scales[std::size_t(t)], &arrays.errors[std::size_t(t)]);
     }
   });
   return codes;
@@ -94,10 +94,10 @@ std::shared_ptr<const ItemSegment> build_segment(MatrixView<const float> rows, c
   segment->row_of = arrays->row_of.data();
   segment->owner = arrays;
   if (with_codes && n > 0) {
-    segment->codes = make_codes<ByteCodes>(arrays->int8, *segment, n_threads);
+    segment->codes = make_codes(arrays->int8, *segment, ByteCodes::n_bytes(d), kernels.quantise_tile_i8, n_threads);
     segment->scales = arrays->int8.scales.data();
     segment->errors = arrays->int8.errors.data();
-    segment->codes4 = make_codes<HalfByteCodes>(arrays->int4, *segment, n_threads);
+    segment->codes4 = make_codes(arrays->int4, *segment, HalfByteCodes::n_bytes(d), kernels.quantise_tile_i4, n_threads);
     segment->scales4 = arrays->int4.scales.data();
     segment->errors4 = arrays->int4.errors.data();
   }

@@ -102,7 +102,7 @@ std::shared_ptr<const LeadingPlane> leading_plane_of(const ItemSegment& segment,
         plane->rotate(segment.row(at), double(segment.norms[at]), kernels, y, room.data());
         norm = std::fmax(norm, stored_norm(dot64(y, y, plane->n_codes()), plane->n_codes()));
       }
-      quantise_tile<ByteCodes>(rotated.data(), n_items, plane->n_codes(), codes + t * plane->tile_bytes(),
+      kernels.quantise_tile_i8(rotated.data(), n_items, plane->n_codes(), codes + t * plane->tile_bytes(),
                                &owned->scales[std::size_t(t)], &owned->errors[std::size_t(t)]);
       owned->norms[std::size_t(t)] = norm;
     }

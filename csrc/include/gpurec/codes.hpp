@@ -96,26 +96,41 @@ struct HalfByteCodes {
   static int shift(std::int64_t i) { return i / kGroup % 2 * 4; }
 };
 
+// What it takes to tell values in codes, in plain C++. cpu/quantise/ has the same for vectors, with the same bits.
+struct PlainSteps {
+  static float largest(const float* x, std::int64_t n) { return largest_of(x, n); }
+
+  // The sum of squared errors of n values in codes of half a byte, as float32 tells: in lanes that are added by halves.
+  static float squared_errors(const float* x, std::int64_t n, float scale) {
+    constexpr int kErrorLanes = 16;
+    const float inverse = 1.0f / scale;
+    float lane[kErrorLanes] = {};
+    for (std::int64_t i = 0; i < n; ++i) {
+      const float error = x[i] - scale * float(code_of(x[i], inverse, HalfByteCodes::kMost));
+      lane[i % kErrorLanes] += error * error;
+    }
+    for (int half = kErrorLanes / 2; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) lane[l] += lane[l + half];
+    }
+    return lane[0];
+  }
+
+  // Puts the codes of item j in place and bounds what they leave out.
+  template <class Codes>
+  static double code_item(const float* item, std::int64_t d, float scale, std::int64_t j, std::uint8_t* codes) {
+    const float inverse = 1.0f / scale;
+    for (std::int64_t i = 0; i < d; ++i) Codes::put(codes, j, i, code_of(item[i], inverse, Codes::kMost));
+    return quantisation_error(item, d, scale, [=](std::int64_t i) { return double(Codes::get(codes, j, i)); });
+  }
+};
+
 // The share of the largest value that codes of half a byte reach up to: what lies beyond is cut off, so that what lies
-// below is told apart better. The one with the least squared errors of all, as float32 tells; any would do.
-inline float reach_of_half_bytes(const float* x, int n_items, std::int64_t d, float largest) {
-  constexpr int kLanes = 8;
+// below is told apart better. The one with the least squared errors of all; any would do.
+template <class Steps>
+float reach_of_half_bytes(const float* x, std::int64_t n, float largest) {
   float best = 1.0f, least = std::numeric_limits<float>::infinity();
   for (const float reach : {1.0f, 0.85f, 0.7f, 0.6f, 0.5f, 0.4f}) {
-    const float scale = largest * reach / HalfByteCodes::kMost, inverse = 1.0f / scale;
-    float squares[kLanes] = {};
-    for (int j = 0; j < n_items; ++j) {
-      for (std::int64_t i = 0; i < d; i += kLanes) {
-        const std::int64_t n = d - i < kLanes ? d - i : kLanes;
-        for (std::int64_t l = 0; l < n; ++l) {
-          const float value = x[j * d + i + l];
-          const float error = value - scale * float(code_of(value, inverse, HalfByteCodes::kMost));
-          squares[l] += error * error;
-        }
-      }
-    }
-    float sum = 0.0f;
-    for (const float square : squares) sum += square;
+    const float sum = Steps::squared_errors(x, n, largest * reach / HalfByteCodes::kMost);
     if (!(sum < least)) continue;
     least = sum;
     best = reach;
@@ -132,9 +147,13 @@ inline float shares_of_errors(const double* errors, int n_items, std::uint8_t* s
   return unit;
 }
 
-// Codes of one tile: item j of n_items is x[j * d]. Missing items are zero. Writes the scale, 0 where there can be none,
-// and the largest error; for codes of half a byte the unit of the errors of which each item has a share.
-template <class Codes>
+// Kernels `quantise_tile_i8` and `quantise_tile_i4`, per ISA: all with the same bits. Codes of one tile: item j of n_items
+// is x[j * d]. Missing items are zero. Writes the scale, 0 where there can be none, and the largest error; for codes of
+// half a byte the unit of the errors of which each item has a share.
+using QuantiseTile = void (*)(const float* x, int n_items, std::int64_t d, std::uint8_t* codes, float* scale,
+                              float* error);
+
+template <class Codes, class Steps>
 void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint8_t* codes, float* scale, float* error) {
   constexpr bool kHasShares = Codes::kMost == HalfByteCodes::kMost;
   std::fill_n(codes, Codes::n_bytes(d), Codes::kZeros);
@@ -142,20 +161,16 @@ void quantise_tile(const float* x, int n_items, std::int64_t d, std::uint8_t* co
   *error = 0.0f;
   *scale = 0.0f;
   if (!fits_in_codes(d)) return;
-  const float largest = largest_of(x, n_items * d);
+  const float largest = Steps::largest(x, n_items * d);
   *scale = scale_for(largest, Codes::kMost);
   if (kHasShares && *scale != 0.0f && largest != 0.0f) {
-    const float reached = scale_for(largest * reach_of_half_bytes(x, n_items, d, largest), Codes::kMost);
+    const float reached = scale_for(largest * reach_of_half_bytes<Steps>(x, n_items * d, largest), Codes::kMost);
     if (reached != 0.0f) *scale = reached;
   }
   if (*scale == 0.0f) return;
-  const float inverse = 1.0f / *scale;
   double errors[kTileItems];
   for (int j = 0; j < n_items; ++j) {
-    const float* const item = x + j * d;
-    for (std::int64_t i = 0; i < d; ++i) Codes::put(codes, j, i, code_of(item[i], inverse, Codes::kMost));
-    const double e = errors[j] =
-        quantisation_error(item, d, *scale, [=](std::int64_t i) { return double(Codes::get(codes, j, i)); });
+    const double e = errors[j] = Steps::template code_item<Codes>(x + j * d, d, *scale, j, codes);
     *error = GPUREC_PLANTED(int8_tile_error_of_last) ? round_up32(e) : std::fmax(*error, round_up32(e));
   }
   if (kHasShares) *error = shares_of_errors(errors, n_items, codes + HalfByteCodes::n_code_bytes(d));
