@@ -157,6 +157,17 @@ def test_directions_are_taken_where_they_pay(isa):
         assert got.counts["tiles_scanned"].sum() < expected.counts["tiles_scanned"].sum()
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_directions_of_rows_that_are_wider_than_a_sample(isa):
+    items, queries = steep(3000, 1500)  # of which 256 are looked at
+    backend = CpuBackend(isa, n_threads=1)
+    with_them = gpurec.ItemIndex(items, precision="int8", backend=backend)
+    without = gpurec.ItemIndex(items, precision="int8", pruning=(), backend=backend)
+    assert with_them._now.index.table.n_directions > 0
+    got, expected = with_them.search(queries, 10), without.search(queries, 10)
+    assert np.array_equal(got.rows, expected.rows) and np.array_equal(got.scores, expected.scores)
+
+
 @pytest.mark.parametrize("mmap", [False, True])
 @pytest.mark.parametrize("isa", ISAS)
 def test_an_index_that_changes_keeps_its_directions(isa, mmap, tmp_path):

@@ -35,7 +35,7 @@ std::vector<const float*> sample_of(const ItemSegment& segment) {
   return rows;
 }
 
-// Their second moments, d x d, upper triangle mirrored.
+// Their second moments, d x d.
 Doubles moments_of(const std::vector<const float*>& rows, std::int64_t d) {
   Doubles moments(std::size_t(d * d)), row(static_cast<std::size_t>(d));
   for (const float* x : rows) {
@@ -49,6 +49,16 @@ Doubles moments_of(const std::vector<const float*>& rows, std::int64_t d) {
     for (std::int64_t j = 0; j < i; ++j) moments[std::size_t(i * d + j)] = moments[std::size_t(j * d + i)];
   }
   return moments;
+}
+
+// All dots between them.
+Doubles dots_of(const std::vector<const float*>& rows, std::int64_t d, const Kernels& kernels) {
+  const std::size_t n = rows.size();
+  Doubles dots(n * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j <= i; ++j) dots[i * n + j] = dots[j * n + i] = kernels.dot64(rows[i], rows[j], d);
+  }
+  return dots;
 }
 
 double dot(const double* a, const double* b, std::int64_t d) {
@@ -100,17 +110,38 @@ Doubles leading_rows(const Doubles& moments, std::int64_t d, std::int64_t m) {
   return rows;
 }
 
+// Directions in which the rows differ most, the largest first. Where there are fewer rows than components, they come from
+// the matrix of dots, whose eigenvectors say how much of each row a direction has.
+std::vector<float> directions_of(const std::vector<const float*>& rows, std::int64_t d, std::int64_t m,
+                                 const Kernels& kernels) {
+  const auto n = std::int64_t(rows.size());
+  Doubles directions;
+  if (d <= n) {
+    directions = leading_rows(moments_of(rows, d), d, m);
+  } else {
+    const Doubles shares = leading_rows(dots_of(rows, d, kernels), n, m);
+    directions.resize(std::size_t(m * d));
+    for (std::int64_t j = 0; j < m; ++j) {
+      for (std::int64_t r = 0; r < n; ++r) {
+        const double share = shares[std::size_t(j * n + r)];
+        for (std::int64_t i = 0; i < d; ++i) directions[std::size_t(j * d + i)] += share * double(rows[std::size_t(r)][i]);
+      }
+    }
+    orthonormalise(directions, d);
+  }
+  return {directions.begin(), directions.end()};
+}
+
 // Rows of the sample in leading directions: their components, and the length of what the first 0, 1, ... leave out.
 struct Rotated {
-  Rotated(const std::vector<const float*>& sample, const Doubles& directions, std::int64_t d)
+  Rotated(const std::vector<const float*>& sample, const std::vector<float>& directions, std::int64_t d,
+          const Kernels& kernels)
       : m(std::int64_t(directions.size()) / d) {
-    Doubles x(static_cast<std::size_t>(d));
     for (const float* row : sample) {
-      for (std::int64_t i = 0; i < d; ++i) x[std::size_t(i)] = double(row[i]);
-      double left = dot(x.data(), x.data(), d);
+      double left = kernels.dot64(row, row, d);
       tails.push_back(std::sqrt(left));
       for (std::int64_t j = 0; j < m; ++j) {
-        const double y = dot(x.data(), directions.data() + j * d, d);
+        const double y = kernels.dot64(row, directions.data() + j * d, d);
         left = std::fmax(0.0, left - y * y);  // an estimate: nothing relies on it
         components.push_back(y);
         tails.push_back(std::sqrt(left));
@@ -127,11 +158,12 @@ struct Rotated {
 }  // namespace
 
 std::vector<float> find_directions(const ItemSegment& segment, bool always, const Kernels& kernels) {
-  const std::int64_t d = segment.d, most = std::min(kMostDirections, d);
+  const std::int64_t d = segment.d;
   if (!always && segment.n * d < kFewestNumbers) return {};
   const std::vector<const float*> sample = sample_of(segment);
-  const Doubles directions = leading_rows(moments_of(sample, d), d, most);
-  const Rotated rotated(sample, directions, d);
+  const std::int64_t most = std::min({kMostDirections, d, std::int64_t(sample.size())});
+  const std::vector<float> directions = directions_of(sample, d, most, kernels);
+  const Rotated rotated(sample, directions, d, kernels);
 
   std::vector<std::int64_t> counts;  // of directions: with one code more they fill groups
   for (const std::int64_t m : {3, 7, 11, 15, 23, 31}) {
@@ -176,9 +208,7 @@ std::vector<float> find_directions(const ItemSegment& segment, bool always, cons
     if (costs[c] < costs[best]) best = c;
   }
   if (!always && !(costs[best] < kWorth * alive * (double(d) + kItem))) return {};
-  std::vector<float> chosen;
-  for (std::int64_t i = 0; i < counts[best] * d; ++i) chosen.push_back(float(directions[std::size_t(i)]));
-  return chosen;
+  return {directions.begin(), directions.begin() + counts[best] * d};
 }
 
 }  // namespace gpurec::cpu
