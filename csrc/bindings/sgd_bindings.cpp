@@ -2,8 +2,11 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <string>
 
+#include "../cpu/dispatch.hpp"
 #include "arrays.hpp"
+#include "compute.hpp"
 #include "gpurec/sgd.hpp"
 
 namespace gpurec::bindings {
@@ -28,7 +31,7 @@ double sgd_epoch(const Array<std::int64_t>& user_rows, const Array<std::int64_t>
                  const Array<float>& ratings, Array<float>& user_factors, Array<float>& item_factors,
                  Array<float>& user_biases, Array<float>& item_biases, const Array<float>& user_shrink,
                  const Array<float>& item_shrink, float factor_rate, float factor_penalty, float bias_rate,
-                 float bias_penalty) {
+                 float bias_penalty, const std::string& isa) {
   require(user_rows.ndim() == 1 && item_rows.ndim() == 1 && ratings.ndim() == 1, "ratings of one dimension");
   const std::int64_t n = ratings.shape(0);
   require(user_rows.shape(0) == n && item_rows.shape(0) == n, "user_rows, item_rows and ratings of one length");
@@ -37,10 +40,12 @@ double sgd_epoch(const Array<std::int64_t>& user_rows, const Array<std::int64_t>
   require(users.factors.cols == items.factors.cols, "users and items of equally many factors");
   const RatingsView view{n, user_rows.data(), item_rows.data(), ratings.data()};
 
-  const py::gil_scoped_release nogil;
-  require(rows_inside(view.user_rows, n, users.factors.rows), "user rows inside the table of users");
-  require(rows_inside(view.item_rows, n, items.factors.rows), "item rows inside the table of items");
-  return cpu::sgd_epoch(view, users, items, {factor_rate, factor_penalty, bias_rate, bias_penalty});
+  const cpu::Kernels& kernels = cpu::kernels(isa);
+  return compute([&] {
+    require(rows_inside(view.user_rows, n, users.factors.rows), "user rows inside the table of users");
+    require(rows_inside(view.item_rows, n, items.factors.rows), "item rows inside the table of items");
+    return kernels.sgd_epoch(view, users, items, {factor_rate, factor_penalty, bias_rate, bias_penalty});
+  });
 }
 
 }  // namespace
@@ -51,7 +56,7 @@ void register_sgd(py::module_& m) {
   m.def("sgd_epoch", &sgd_epoch, array("user_rows"), array("item_rows"), array("ratings"), array("user_factors"),
         array("item_factors"), array("user_biases"), array("item_biases"), array("user_shrink"),
         array("item_shrink"), py::kw_only(), py::arg("factor_rate"), py::arg("factor_penalty"),
-        py::arg("bias_rate"), py::arg("bias_penalty"));
+        py::arg("bias_rate"), py::arg("bias_penalty"), py::arg("isa"));
 }
 
 }  // namespace gpurec::bindings

@@ -15,6 +15,7 @@
 #include "gpurec/select.hpp"
 #include "gpurec/views.hpp"
 #include "gpurec/weighted_rows.hpp"
+#include "sgd/sgd.hpp"
 
 namespace gpurec::cpu {
 
@@ -27,6 +28,7 @@ struct Kernels {
   DistanceTile distance_tile;
   WeightedRows weighted_rows;
   RankingVisit bpr_visits;
+  SgdEpoch sgd_epoch;
   ChosenGram chosen_gram;
   ScanRows scan_rows;
   CanonicalSum dot64;

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpurec import backends
+from gpurec.backends.cpu import CpuBackend, available_isas
 from gpurec.ops.sgd import FactorTable, SgdRates, sgd_epoch
 
 RATES = SgdRates(factor_rate=0.02, factor_penalty=0.3, bias_rate=0.01, bias_penalty=0.1)
 NATIVE = [name for name, reason in backends.available().items() if reason is None and name != "reference"]
+ON_EACH_ISA = [pytest.param(CpuBackend(isa=isa), id=f"cpu-{isa}") for isa in available_isas()]
 
 
 def random_table(generator: np.random.Generator, n_rows: int, n_factors: int) -> FactorTable:
@@ -41,7 +43,7 @@ def bits(table: FactorTable) -> bytes:
     return table.factors.tobytes() + table.biases.tobytes()
 
 
-@pytest.mark.parametrize("backend", NATIVE)
+@pytest.mark.parametrize("backend", [*(name for name in NATIVE if name != "cpu"), *ON_EACH_ISA])
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
@@ -221,7 +223,7 @@ def test_the_native_entry_never_leaves_its_tables():
         getattr(given[side], part) for part in ("factors", "biases", "shrink") for side in ("users", "items")
     ]
     ratings = [given[name] for name in ("user_rows", "item_rows", "ratings")]
-    native.sgd_epoch(*ratings, *tables, **vars(RATES))
+    native.sgd_epoch(*ratings, *tables, **vars(RATES), isa="")
     for place, value in [
         (0, np.full(8, 3)),
         (1, np.full(8, 2**40)),
@@ -232,6 +234,6 @@ def test_the_native_entry_never_leaves_its_tables():
         arrays = [*ratings, *tables]
         arrays[place] = value
         with pytest.raises(ValueError, match="expected"):
-            native.sgd_epoch(*arrays, **vars(RATES))
+            native.sgd_epoch(*arrays, **vars(RATES), isa="")
     with pytest.raises(TypeError):  # a copy would be changed in the caller's place
-        native.sgd_epoch(*ratings, tables[0].astype(np.float64), *tables[1:], **vars(RATES))
+        native.sgd_epoch(*ratings, tables[0].astype(np.float64), *tables[1:], **vars(RATES), isa="")

@@ -158,7 +158,7 @@ class CpuBackend:
         return native_gibbs_half_sweep(ratings, others, side, self.isa, self.n_threads, **draw)
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
-        return native.sgd_epoch(*arrays, **rates)
+        return native.sgd_epoch(*arrays, **rates, isa=self.isa)
 
     def build_index(
         self,

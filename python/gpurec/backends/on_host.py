@@ -33,7 +33,7 @@ class OnHost:
 
     def sgd_epoch(self, *arrays: Any, **rates: Any) -> float:
         # Each step reads what the step before wrote: work for one thread of the host.
-        return (sgd_epoch if native is None else native.sgd_epoch)(*arrays, **rates)
+        return sgd_epoch(*arrays, **rates) if native is None else native.sgd_epoch(*arrays, **rates, isa="")
 
     @strict_floats()
     def score_in_order(self, queries: np.ndarray, items: np.ndarray, out: np.ndarray) -> None:

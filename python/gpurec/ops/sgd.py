@@ -106,7 +106,7 @@ def sgd_epoch(
     products add in 8 lanes (lane l takes components l, l + 8, ...; then halves are added), products and
     sums are rounded one by one, and `rate * penalty` and `rate * error` are formed first. The sum of
     squared errors is float64. One thread: each rating changes what the next one reads. No extra memory;
-    about 1.5 ns a factor and rating on the `cpu` backend.
+    about 4 ns a rating and 0.4 a factor of it on the `cpu` backend.
 
     Source: Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems".
 

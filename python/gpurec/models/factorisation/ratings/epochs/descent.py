@@ -15,7 +15,7 @@ __all__ = ["Descent"]
 
 # A native call that visits this many factors takes about 0.1 s, so Ctrl-C is never far away.
 _FACTORS_PER_CALL = 1 << 26
-# Seeds of an epoch's order come from the model's seed, this, and the epoch.
+# The seed of the order comes from the model's seed and this.
 _ORDER = 2
 
 
@@ -39,8 +39,12 @@ class Descent:
         start: np.random.Generator,
     ) -> None:
         self.epoch = 0
-        self._settings, self._ratings = settings, ratings
-        self._scaled = ((ratings.weights - ratings.mean) / ratings.scale).astype(np.float32)
+        self._settings, self._scale, self._mean = settings, ratings.scale, ratings.mean
+        # One order for all epochs: another one for each brings nothing, and takes longer than the visits.
+        seeds = np.random.SeedSequence(settings["random_state"], spawn_key=(_ORDER,))
+        order = np.random.Generator(np.random.PCG64(seeds)).permutation(len(ratings))
+        scaled = ((ratings.weights - self._mean) / self._scale).astype(np.float32, copy=False)
+        self._visits = ratings.user_rows[order], ratings.item_rows[order], scaled[order]
         self._users = _new_table(settings, start, ratings.user_rows, user_rows.n)
         self._items = _new_table(settings, start, ratings.item_rows, item_rows.n)
         self.tables = {
@@ -51,7 +55,7 @@ class Descent:
 
     def step(self) -> dict[str, float]:
         """Make an epoch; its metrics."""
-        settings, ratings = self._settings, self._ratings
+        settings = self._settings
         decay = settings["learning_rate_decay"] ** self.epoch
         rates = SgdRates(
             factor_rate=settings["learning_rate"] * decay,
@@ -60,15 +64,11 @@ class Descent:
             bias_penalty=settings["bias_penalty"],
         )
         self.epoch += 1
-        # A seed for each epoch, so that a descent that was stopped can go on.
-        seeds = np.random.SeedSequence(settings["random_state"], spawn_key=(_ORDER, self.epoch))
-        order = np.random.Generator(np.random.PCG64(seeds)).permutation(len(ratings))
+        n, squared_errors = len(self._visits[0]), 0.0
         visits_per_call = max(1, _FACTORS_PER_CALL // (settings["n_factors"] + 16))
-        squared_errors = 0.0
-        for first in range(0, len(order), visits_per_call):
-            visits = order[first : first + visits_per_call]
-            rows = ratings.user_rows[visits], ratings.item_rows[visits]
-            squared_errors += sgd_epoch(*rows, self._scaled[visits], self._users, self._items, rates)
+        for first in range(0, n, visits_per_call):
+            visits = (part[first : first + visits_per_call] for part in self._visits)
+            squared_errors += sgd_epoch(*visits, self._users, self._items, rates)
         if not all(np.isfinite(table).all() for table in self.tables.values()):
             raise ValueError(
                 f"[mf] expected a descent that converges, got infinite values in epoch {self.epoch}; "
@@ -76,19 +76,18 @@ class Descent:
             )
         return {
             "learning_rate": rates.factor_rate,
-            "train_rmse": ratings.scale * math.sqrt(squared_errors / len(ratings)),
+            "train_rmse": self._scale * math.sqrt(squared_errors / n),
         }
 
     def learnt(self) -> dict[str, Any]:
         """Factors, biases and the mean, in the unit of the ratings."""
-        scale = np.float32(self._ratings.scale)
-        root = np.float32(math.sqrt(self._ratings.scale))
+        scale, root = np.float32(self._scale), np.float32(math.sqrt(self._scale))
         return {
             "user_factors": self._users.factors * root,
             "item_factors": self._items.factors * root,
             "user_biases": self._users.biases * scale,
             "item_biases": self._items.biases * scale,
-            "mean": self._ratings.mean,
+            "mean": self._mean,
         }
 
 
