@@ -1,11 +1,11 @@
 """What the times of ratings, and the attributes of users and items, add to `bayesian-mf`.
 
-    python bench/search_features.py search     # lengths of bins and attributes on ml-latest-small; minutes
-    python bench/search_features.py measure    # what won, on u1..u5 of ml-100k: RMSE of each fold, seconds
+    python bench/search_features.py     # lengths of bins and attributes on ml-latest-small; minutes
 
 Settings are judged as in search_mf.py, on three views of ml-latest-small, one fold each. Films have genres
 and a year in both data sets; users have an age, sex and job in ml-100k alone, so that nothing about these was
-chosen. A test rating is predicted as of its own time, as published figures with times do.
+chosen. A test rating is predicted as of its own time, as published figures with times do. What won is
+measured on ml-100k by bench_times.py.
 
 The folder of the data sets: GPUREC_DATA, else ../shared/data.
 """
@@ -36,7 +36,7 @@ TRIED: list[tuple[dict[str, float], bool]] = [
     ({}, True),
     ({"user_days": 1.0}, True),
 ]
-# What won there, and is measured.
+# What won there.
 TIMES = {"user_days": HOUR}
 FILM = {"genres": MultiLabel(idf=False), "year": Numeric(n_knots=8)}
 USER = {"age": Numeric(n_knots=8), "sex": Categorical(), "job": Categorical()}
@@ -91,33 +91,7 @@ def search() -> None:
         )
 
 
-def measure(chosen: list[int]) -> None:
-    films, users = films_of_100k(), users_of_100k()
-    both = {"item_features": films, "user_features": users}
-    cases: list[tuple[str, dict[str, Any], dict[str, FeatureTable]]] = [
-        ("ratings alone", {}, {}),
-        ("and times", TIMES, {}),
-        ("and attributes of films", {}, {"item_features": films}),
-        ("and attributes of films and users", {}, both),
-        ("and times and attributes of films", TIMES, {"item_features": films}),
-    ]
-    folder = data_folder() / "ml-100k"
-    for name, settings, features in [cases[place] for place in chosen]:
-        found = []
-        for fold in range(1, 6):
-            parts = (Interactions.from_file(folder / f"u{fold}.{part}") for part in ("base", "test"))
-            found.append(reached(settings, *parts, features))
-        rmses, seconds = zip(*found)
-        each = " ".join(f"{rmse:.4f}" for rmse in rmses)
-        print(f"{name}: {each}  mean {np.mean(rmses):.4f}  {np.mean(seconds):.1f} s a fold", flush=True)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=("search", "measure"))
-    parser.add_argument("--cases", type=int, nargs="*", default=range(5), help="which are measured")
-    arguments = parser.parse_args()
-    if arguments.task == "search":
-        search()
-    else:
-        measure(arguments.cases)
+    parser.parse_args()
+    search()

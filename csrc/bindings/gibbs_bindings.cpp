@@ -1,7 +1,9 @@
 // Registers op `gibbs` in the module gpurec._native._cpu.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "../cpu/dispatch.hpp"
@@ -37,7 +39,7 @@ void require_inside(const SparseRowsView& a, std::int64_t n_entries, const char*
 
 Doubles gibbs_half_sweep(const Array<std::int64_t>& indptr, const Ints& columns, const Array<float>& values,
                         const Doubles& others, const Doubles& other_precisions, Doubles& own, Doubles& vectors, Doubles& means,
-                        const Doubles& precisions,
+                        const Doubles& precisions, const std::optional<Ints>& owners, std::int64_t n_owners,
                         const Array<std::int64_t>& feature_indptr, const Ints& feature_rows,
                         const Array<float>& feature_values, Doubles& weights, const Ints& groups,
                         const Doubles& prior_means, const Doubles& prior_precisions, std::uint64_t seed, std::uint32_t sweep,
@@ -50,7 +52,9 @@ Doubles gibbs_half_sweep(const Array<std::int64_t>& indptr, const Ints& columns,
   view.own = mutable_matrix(own, n_rows, width, "own of shape (n_rows, width)");
   view.vectors = mutable_matrix(vectors, n_rows, width, "vectors of shape (n_rows, width)");
   view.means = mutable_matrix(means, n_rows, width, "means of shape (n_rows, width)");
-  view.features = sparse_rows(feature_indptr, feature_rows, feature_values, n_rows);
+  require(owners ? owners->ndim() == 1 && owners->size() == n_rows : n_owners == n_rows, "an owner for each row");
+  view.owners = owners ? owners->data() : nullptr;
+  view.features = sparse_rows(feature_indptr, feature_rows, feature_values, n_owners);
   const std::int64_t n_features = view.features.n_rows;
   view.weights = mutable_matrix(weights, n_features, width, "weights of shape (n_features, width)");
   require(groups.ndim() == 1 && groups.size() == n_features, "a group for each feature");
@@ -66,7 +70,9 @@ Doubles gibbs_half_sweep(const Array<std::int64_t>& indptr, const Ints& columns,
   double* const out = errors.mutable_data();
   compute([&] {
     require_inside(ratings, columns.size(), "others inside the table");
-    require_inside(view.features, feature_rows.size(), "features of rows inside the side");
+    require_inside(view.features, feature_rows.size(), "features of owners inside the side");
+    const auto is_owner = [&](std::int32_t u) { return u >= 0 && u < n_owners; };
+    require(!owners || std::all_of(view.owners, view.owners + n_rows, is_owner), "owners inside the side");
     const auto is_group = [&](std::int32_t g) { return g >= 1 && g < view.prior_means.rows; };
     require(std::all_of(view.groups, view.groups + n_features, is_group), "groups that have a prior");
     cpu::gibbs_half_sweep(ratings, theirs, other_precisions.data(), view, draw, out, cpu::kernels(isa), n_threads);
@@ -78,7 +84,7 @@ Doubles gibbs_half_sweep(const Array<std::int64_t>& indptr, const Ints& columns,
 
 void register_gibbs(py::module_& m) {
   m.def("gibbs_half_sweep", &gibbs_half_sweep, py::arg("indptr"), py::arg("columns"), py::arg("values"),
-        py::arg("others"), py::arg("other_precisions"), py::arg("own").noconvert(), py::arg("vectors").noconvert(), py::arg("means").noconvert(), py::arg("precisions"),
+        py::arg("others"), py::arg("other_precisions"), py::arg("own").noconvert(), py::arg("vectors").noconvert(), py::arg("means").noconvert(), py::arg("precisions"), py::arg("owners"), py::arg("n_owners"),
         py::arg("feature_indptr"), py::arg("feature_rows"), py::arg("feature_values"), py::arg("weights").noconvert(),
         py::arg("groups"), py::arg("prior_means"), py::arg("prior_precisions"), py::kw_only(),
         py::arg("seed"), py::arg("sweep"), py::arg("number"), py::arg("random"), py::arg("isa"), py::arg("n_threads"));

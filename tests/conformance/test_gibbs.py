@@ -25,27 +25,43 @@ def assert_same_bits(got: np.ndarray, want: np.ndarray, text: str) -> None:
 
 
 def side_of(
-    rng: np.random.Generator, n_rows: int, width: int, features: np.ndarray | None = None
+    rng: np.random.Generator,
+    n_rows: int,
+    width: int,
+    features: np.ndarray | None = None,
+    owners: np.ndarray | None = None,
 ) -> GibbsSide:
     """A side in the middle of a chain."""
     sparse = groups = None
     if features is not None:
         matrix = scipy.sparse.csr_array(features.astype(np.float32))
         sparse = SparseRows(
-            matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, n_rows
+            matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, features.shape[1]
         )
         groups = rng.integers(1, 3, len(features)).astype(np.int32)
-    side = GibbsSide.of(n_rows, width, sparse, groups)
+    side = GibbsSide.of(n_rows, width, sparse, groups, owners)
     for table in (side.own, side.weights, side.prior_means):
         table[:] = rng.standard_normal(table.shape) / 2
-    side.vectors[:] = side.own if features is None else side.own + features.T @ side.weights
+    side.vectors[:] = side.own if features is None else side.own + from_features(side)
     side.precisions[:] = rng.gamma(3, 1, n_rows)
     side.prior_precisions[:] = rng.gamma(3, 1, side.prior_precisions.shape)
     return side
 
 
+def from_features(side: GibbsSide) -> np.ndarray:
+    """What each row has from the features of its owner."""
+    of_owners = np.zeros((side.features.n_columns, side.own.shape[1]))
+    for j in range(len(side.weights)):
+        owners, values = side.features.of(j)
+        of_owners[owners] += values[:, np.newaxis] * side.weights[j]
+    return of_owners if side.owners is None else of_owners[side.owners]
+
+
 def gibbs_case(number: int):
-    """Rows with no, one or many ratings, some of 0; widths around the tiles; features that no row has."""
+    """Rows with no, one or many ratings, some of 0; widths around the tiles; features that no row has.
+
+    In a third of the cases with features rows share owners, of whom some may have no row.
+    """
     rng = np.random.default_rng([SEED, 18, number])
     n_rows, n_others = int(rng.choice([1, 3, 20])), int(rng.choice([1, 7, 33]))
     width = int(rng.choice([1, 2, 4, 7, 8, 9, 11, 16, 17, 25]))
@@ -53,12 +69,16 @@ def gibbs_case(number: int):
     rows, columns = np.nonzero(rated)
     values = np.float32(rng.integers(-2, 3, len(rows)))
     ratings = scipy.sparse.csr_array((values, (rows, columns)), shape=(n_rows, n_others))
-    features = None
+    features = owners = None
     if rng.random() < 0.6:
+        n_owners = n_rows
+        if rng.random() < 0.4:
+            n_owners = int(rng.choice([1, 2, 6, 30]))
+            owners = rng.integers(0, n_owners, n_rows).astype(np.int32)
         n_features = int(rng.choice([1, 5, 12]))
-        present = rng.random((n_features, n_rows)) < rng.choice([0.0, 0.3, 1.0], (n_features, 1))
-        features = np.float32(present * rng.random((n_features, n_rows)))
-    side = side_of(rng, n_rows, width, features)
+        present = rng.random((n_features, n_owners)) < rng.choice([0.0, 0.3, 1.0], (n_features, 1))
+        features = np.float32(present * rng.random((n_features, n_owners)))
+    side = side_of(rng, n_rows, width, features, owners)
     draw = GibbsDraw(int(rng.integers(1 << 63)), int(rng.integers(1 << 32)), number % 2, number % 5 > 0)
     return ratings, side_of(rng, n_others, width), side, draw
 
@@ -90,11 +110,24 @@ def test_errors_and_vectors_are_those_of_the_tables(number):
     ratings, others, side, draw = gibbs_case(number)
     errors = gibbs_half_sweep(ratings, others, side, draw)
     np.testing.assert_allclose(errors, errors_of(ratings, others, side), rtol=1e-9, atol=1e-9)
-    from_features = np.zeros_like(side.own)
-    for j in range(len(side.weights)):
-        rows, values = side.features.of(j)
-        from_features[rows] += values[:, np.newaxis] * side.weights[j]
-    np.testing.assert_allclose(side.vectors, side.own + from_features, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(side.vectors, side.own + from_features(side), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("random", [True, False])
+def test_rows_that_share_an_owner_are_rows_that_repeat_its_features(random):
+    rng = np.random.default_rng(SEED + 3)
+    owners = np.int32([2, 0, 0, 3, 2, 2, 5, 0])
+    features = np.float32(rng.random((7, 6)) * (rng.random((7, 6)) < 0.6))
+    ratings = scipy.sparse.csr_array(np.float32(rng.integers(-2, 3, (8, 12)) * (rng.random((8, 12)) < 0.5)))
+    others, side = side_of(rng, 12, 5), side_of(rng, 8, 5, features, owners)
+    same = side_of(rng, 8, 5, features[:, owners])
+    repeated = GibbsSide(**{**vars(copy.deepcopy(side)), "features": same.features, "owners": None})
+    draw = GibbsDraw(3, 1, 0, random)
+    for one in (side, repeated):
+        errors = gibbs_half_sweep(ratings, others, one, draw)
+        np.testing.assert_allclose(errors, errors_of(ratings, others, one), rtol=1e-9, atol=1e-9)
+    for name in CHANGED:
+        np.testing.assert_allclose(getattr(side, name), getattr(repeated, name), rtol=1e-9, atol=1e-9)
 
 
 def dense_posterior(ratings, others: GibbsSide, side: GibbsSide, r: int) -> tuple[np.ndarray, np.ndarray]:
@@ -208,6 +241,8 @@ def test_philox_gives_the_numbers_of_its_authors():
         ({"prior_precisions": np.zeros((1, 3))}, ValueError, "prior precisions above 0"),
         ({"groups": np.zeros(1, np.int32)}, ValueError, "0 features"),
         ({"features": None}, ValueError, "SparseRows of 2 columns"),
+        ({"owners": np.zeros(2)}, ValueError, "owners as an int32 array of 2 rows"),
+        ({"owners": np.int32([0, 2])}, ValueError, r"owners of 0\.\.1"),
         ({"seed": -1}, ValueError, "seed in 0"),
         ({"sweep": 0.5}, TypeError, "sweep as an integer"),
         ({"number": 2}, ValueError, r"number in 0\.\.1"),

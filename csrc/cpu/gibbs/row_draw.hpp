@@ -32,13 +32,15 @@ class RowDraw {
       : width_(width), factor_(std::size_t(packed_size(width))), target_(std::size_t(width)), normals_(std::size_t(width)),
         mean_(std::size_t(width)) {}
 
-  // P = A + diag(precision); the mean solves P m = b + A v + precision * prior mean; the draw is m + L^-T z with P = L L'
-  // and z normal, or 0 where nothing is drawn. Replaces v, and leaves the mean in mean().
-  void draw(const double* a, const double* b, const double* prior_mean, const double* precision, bool random,
-            std::uint64_t seed, const Counter& counter, double* v) {
+  // P = A + diag(precision); the mean solves P m = b + A (v - moved) + precision * prior mean, b being the sums before
+  // features moved the row; the draw is m + L^-T z with P = L L' and z normal, or 0 where nothing is drawn. Replaces v, and
+  // leaves the mean in mean().
+  void draw(const double* a, const double* b, const double* moved, const double* prior_mean, const double* precision,
+            bool random, std::uint64_t seed, const Counter& counter, double* v) {
     const std::int64_t n = width_;
     double* const target = target_.data();
-    packed_times(a, v, n, target);
+    for (std::int64_t f = 0; f < n; ++f) mean_[std::size_t(f)] = v[f] - moved[f];
+    packed_times(a, mean_.data(), n, target);
     for (std::int64_t f = 0; f < n; ++f) target[f] = (b[f] + target[f]) + precision[f] * prior_mean[f];
     decompose(a, precision);
     if (random) normals(seed, counter, n, normals_.data());

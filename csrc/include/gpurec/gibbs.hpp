@@ -1,11 +1,13 @@
 // Op `gibbs`: draws one side's vectors of a Bayesian factorisation anew, given the other side's.
 //   model     rating of row r with another o = v_r[0] + z_o[0] + sum over f > 0 of v_r[f] z_o[f] + noise of precision
-//             precisions[r] * other_precisions[o], v_r being the row's own part and the weighted parts of its features
-//   shapes    ratings (rows, others) by rows; others (others, width); precisions and errors (rows,); own, vectors and means (rows, width); features by
-//             column, weights of them (features, width); a prior's mean and precision (groups, width), group 0 of own
+//             precisions[r] * other_precisions[o], v_r being the row's own part and the weighted parts of its owner's features
+//   shapes    ratings (rows, others) by rows; others (others, width); precisions and errors (rows,); own, vectors and means (rows, width);
+//             an owner of each row, or each row its own; features by column (features, owners), weights of them
+//             (features, width); a prior's mean and precision (groups, width), group 0 of own
 //   launch    rows in parallel, each on one thread; features one after another on the caller's
 //   bytes     a rating is read once with its other's vector; sums of its row take 8 width (width + 1) / 2
-//   memory    of a thread's row alone without features; with them 8 (width (width + 1) / 2 + 4 width) for every row
+//   memory    of a thread's row alone without features; with them 8 (width (width + 1) / 2 + 2 width) for every row, and
+//             as much with 2 width more for every owner
 //   needs     ascending indptrs from 0, columns inside, finite values, precisions > 0
 //   bits      float64; every operation and its order stand in cpu/gibbs/: independent of threads and ISA
 //   source    Salakhutdinov and Mnih 2008, "Bayesian probabilistic matrix factorization using Markov chain Monte
@@ -21,7 +23,8 @@ namespace gpurec {
 struct GibbsSide {
   MatrixView<double> own, vectors, means;
   const double* precisions = nullptr;
-  SparseRowsView features;  // row j: the rows of this side that have feature j, with values
+  const std::int32_t* owners = nullptr;  // of each row; null where each is its own
+  SparseRowsView features;               // row j: the owners that have feature j, with values
   MatrixView<double> weights;
   const std::int32_t* groups = nullptr;  // of each feature, 1 or more
   MatrixView<const double> prior_means, prior_precisions;

@@ -202,6 +202,8 @@ def gibbs_half_sweep(
     vectors: Doubles,
     means: Doubles,
     precisions: Doubles,
+    owners: npt.NDArray[np.int32] | None,
+    n_owners: int,
     feature_indptr: Rows,
     feature_rows: npt.NDArray[np.int32],
     feature_values: Floats,

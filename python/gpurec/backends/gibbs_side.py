@@ -22,18 +22,20 @@ class GibbsSide:
     own : float64 array, shape (n_rows, width)
         Each row's own part.
     vectors : float64 array, shape (n_rows, width)
-        `own` plus the weights of each row's features, times their values.
+        `own` plus the weights of the features of each row's owner, times their values.
     means : float64 array, shape (n_rows, width)
         Written only: as `vectors`, with the mean of what `own` was drawn from in place of the draw.
     precisions : float64 array, shape (n_rows,)
         The noise of a rating has the precision of its row times that of the other side's row.
-    features : SparseRows, shape (n_features, n_rows)
-        Which rows have a feature, and its value there.
+    features : SparseRows, shape (n_features, n_owners)
+        Which owners have a feature, and its value there.
     weights : float64 array, shape (n_features, width)
     groups : int32 array, shape (n_features,)
         The prior of each feature's weights: 1 or more.
     prior_means, prior_precisions : float64 arrays, shape (n_groups, width)
         Of normal priors; group 0 is that of `own`.
+    owners : int32 array, shape (n_rows,), or None
+        Whose features each row has, where several rows share them. None: each row is its own owner.
 
     Examples
     --------
@@ -50,15 +52,22 @@ class GibbsSide:
     groups: np.ndarray
     prior_means: np.ndarray
     prior_precisions: np.ndarray
+    owners: np.ndarray | None = None
 
     @classmethod
     def of(
-        cls, n_rows: int, width: int, features: SparseRows | None = None, groups: np.ndarray | None = None
+        cls,
+        n_rows: int,
+        width: int,
+        features: SparseRows | None = None,
+        groups: np.ndarray | None = None,
+        owners: np.ndarray | None = None,
     ) -> GibbsSide:
         """Tables of zeros; priors of mean 0 and all precisions 1."""
         if features is None:
             nothing = np.zeros(0, np.int32)
             features = SparseRows(np.zeros(1, np.int64), nothing, nothing.astype(np.float32), n_rows)
+            owners = None
         n_features = len(features.indptr) - 1
         if groups is None:
             groups = np.ones(n_features, np.int32)
@@ -73,4 +82,5 @@ class GibbsSide:
             groups,
             np.zeros((n_groups, width)),
             np.ones((n_groups, width)),
+            owners,
         )

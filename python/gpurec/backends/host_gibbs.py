@@ -37,6 +37,8 @@ def native_gibbs_half_sweep(
         side.vectors,
         side.means,
         side.precisions,
+        side.owners,
+        of_features.n_columns,
         of_features.indptr,
         of_features.columns,
         of_features.values,

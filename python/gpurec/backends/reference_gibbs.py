@@ -21,10 +21,8 @@ class _Row:
     """Sums of a row over its ratings, each by its precision; d is an other's vector with 1 for its bias."""
 
     gram: np.ndarray  # of d d'
-    sums: np.ndarray  # of d times the error, as features move the row
-    first_sums: np.ndarray  # the same before any moved it
-    errors: float  # squared
-    moved: np.ndarray
+    sums: np.ndarray  # of d times the error, before features move the row
+    errors: float = 0.0  # squared
 
 
 def gibbs_half_sweep(
@@ -46,10 +44,13 @@ def gibbs_half_sweep(
 
     rows = [_sums(ratings, others, side, r) for r in range(ratings.n_rows)]
     of_features = drawn(len(side.weights), 1)
+    whose = np.arange(len(rows)) if side.owners is None else side.owners
+    owners = _added_up(rows, whose, side.features.n_columns, width)
+    moved = np.zeros((len(owners), width))
     for component in range(width if len(of_features) else 0):
-        _draw_component(rows, side, of_features[:, component], component)
+        _draw_component(owners, moved, side, of_features[:, component], component)
     for r, (row, of_row) in enumerate(zip(rows, drawn(len(rows), 0))):
-        _draw_row(row, side, r, of_row)
+        _draw_row(row, side, r, moved[whose[r]], of_row)
     return np.array([row.errors for row in rows])
 
 
@@ -62,7 +63,16 @@ def _sums(ratings: SparseRows, others: GibbsSide, side: GibbsSide, r: int) -> _R
     gram = side.precisions[r] * _in_order(designs[:, :, np.newaxis] * designs[:, np.newaxis, :])
     sums = side.precisions[r] * _in_order(errors[:, np.newaxis] * designs)
     squared = float(_in_order((errors * errors)[:, np.newaxis])[0])
-    return _Row(gram, sums, sums.copy(), squared, np.zeros(len(sums)))
+    return _Row(gram, sums, squared)
+
+
+def _added_up(rows: list[_Row], whose: np.ndarray, n_owners: int, width: int) -> list[_Row]:
+    """For each owner the sums of its first row, and those of its other rows added in turn."""
+    found: list[_Row | None] = [None] * n_owners
+    for row, owner in zip(rows, whose):
+        so_far = found[owner]
+        found[owner] = row if so_far is None else _Row(so_far.gram + row.gram, so_far.sums + row.sums)
+    return [_Row(np.zeros((width, width)), np.zeros(width)) if one is None else one for one in found]
 
 
 def _in_order(terms: np.ndarray) -> np.ndarray:
@@ -94,11 +104,15 @@ def _feature_lanes(terms: np.ndarray) -> float:
     return float((first + third) + (second + fourth))
 
 
-def _draw_component(rows: list[_Row], side: GibbsSide, drawn: np.ndarray, f: int) -> None:
+def _draw_component(
+    owners: list[_Row], all_moved: np.ndarray, side: GibbsSide, drawn: np.ndarray, f: int
+) -> None:
     """Component f of every feature, one after another: each moves what the next one sees."""
-    squares = np.array([row.gram[f, f] for row in rows])
-    sums = np.array([row.sums[f] for row in rows])
-    moved = np.zeros(len(rows))
+    squares = np.array([owner.gram[f, f] for owner in owners])
+    sums = np.array([owner.sums[f] for owner in owners])
+    for g in range(f):
+        sums -= np.array([owner.gram[f, g] for owner in owners]) * all_moved[:, g]
+    moved = all_moved[:, f]
     for j in range(len(side.weights)):
         having, values = side.features.of(j)
         x, group = values.astype(np.float64), int(side.groups[j])
@@ -112,21 +126,16 @@ def _draw_component(rows: list[_Row], side: GibbsSide, drawn: np.ndarray, f: int
         side.weights[j, f] = new
         sums[having] -= step * squares[having]
         moved[having] += step
-    for r, row in enumerate(rows):
-        row.moved[f] = moved[r]
-        others = np.arange(len(row.sums)) != f
-        row.sums[others] -= row.gram[f, others] * moved[r]
-        row.sums[f] = sums[r]
 
 
 def _times(gram: np.ndarray, x: np.ndarray) -> np.ndarray:
     return _in_order(gram * x[:, np.newaxis])
 
 
-def _draw_row(row: _Row, side: GibbsSide, r: int, drawn: np.ndarray) -> None:
+def _draw_row(row: _Row, side: GibbsSide, r: int, moved: np.ndarray, drawn: np.ndarray) -> None:
     width, before = len(drawn), side.own[r].copy()
     precision, prior_mean = side.prior_precisions[0], side.prior_means[0]
-    target = (row.sums + _times(row.gram, before)) + precision * prior_mean
+    target = (row.sums + _times(row.gram, before - moved)) + precision * prior_mean
     lower = np.zeros((width, width))
     for f in range(width):
         for g in range(f + 1):
@@ -145,10 +154,10 @@ def _draw_row(row: _Row, side: GibbsSide, r: int, drawn: np.ndarray) -> None:
         both[f] /= lower[f, f]
         both[:f] -= lower[f, :f, np.newaxis] * both[f]
     mean, new = both[:, 0], both[:, 1]
-    from_features = side.vectors[r] - before + row.moved
-    change = row.moved + (new - before)
+    from_features = side.vectors[r] - before + moved
+    change = moved + (new - before)
     side.means[r] = from_features + mean
     side.vectors[r] = from_features + new
     side.own[r] = new
-    terms = change * (2 * row.first_sums - _times(row.gram, change))
+    terms = change * (2 * row.sums - _times(row.gram, change))
     row.errors -= float(_in_order(terms[:, np.newaxis])[0] / side.precisions[r])

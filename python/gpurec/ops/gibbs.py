@@ -55,9 +55,10 @@ def gibbs_half_sweep(
 
     The model: a rating of row r with the other side's row o is v_r[0] + z_o[0] + sum over f >= 1 of
     v_r[f] z_o[f] plus normal noise of precision `side.precisions[r] * others.precisions[o]`. Here v_r is the
-    row's own part plus x_rj w_j over its features j; own parts and weights w have normal priors of a diagonal
-    precision. Weights are drawn one after another, component by component, then each row's own part as a
-    whole: so one half sweep of Gibbs sampling.
+    row's own part plus x_uj w_j over the features j of its owner u, which is the row itself unless
+    `side.owners` says another; own parts and weights w have normal priors of a diagonal precision. Weights
+    are drawn one after another, component by component, then each row's own part as a whole: so one half
+    sweep of Gibbs sampling.
 
     Parameters
     ----------
@@ -87,8 +88,9 @@ def gibbs_half_sweep(
     -----
     Float64 in one fixed sequence of operations, without libm, so the bits depend on the input alone, not on
     threads or backend; normal numbers come from counters (Philox 4x32, ten rounds, of the seed, the sweep,
-    the side and the row). Time: width^2 a rating, width an entry of the features, width^3 a row. Memory:
-    with features 4 width^2 + 28 width bytes a row, without them none to speak of.
+    the side and the row). Time: width^2 a rating, width an entry of the features, width^3 a row; so rows
+    that share an owner cost its features once. Memory: with features 4 width^2 + 12 width bytes a row and
+    16 width an owner (4 width^2 more where rows share owners), without them none to speak of.
 
     Source: Salakhutdinov and Mnih 2008, "Bayesian probabilistic matrix factorization using Markov chain
     Monte Carlo"; Rendle 2012, "Factorization machines with libFM", section 3.3, for features.
@@ -113,10 +115,7 @@ def gibbs_half_sweep(
         _check_precisions(precisions, n)
     for name in _TABLES:
         _check_table(name, getattr(side, name), (rows.n_rows, width))
-    if not isinstance(side.features, SparseRows) or side.features.n_columns != rows.n_rows:
-        raise ValueError(
-            f"[{op}] expected features as SparseRows of {rows.n_rows} columns, a feature a row; see GibbsSide"
-        )
+    _check_owners(side.features, side.owners, rows.n_rows)
     n_features = side.features.n_rows
     _check_table("weights", side.weights, (n_features, width))
     for name in ("prior_means", "prior_precisions"):
@@ -151,6 +150,23 @@ def _check_precisions(precisions: Any, n: int) -> None:
         raise ValueError(f"[gibbs_half_sweep] expected precisions as a float64 array of {n} rows, one each")
     if not (np.isfinite(precisions) & (precisions > 0)).all():
         raise ValueError("[gibbs_half_sweep] expected precisions above 0 and finite, got others")
+
+
+def _check_owners(features: Any, owners: Any, n_rows: int) -> None:
+    if not isinstance(features, SparseRows) or (owners is None and features.n_columns != n_rows):
+        raise ValueError(
+            f"[gibbs_half_sweep] expected features as SparseRows of {n_rows} columns, a feature a row; "
+            "see GibbsSide"
+        )
+    if owners is None:
+        return
+    if not isinstance(owners, np.ndarray) or owners.dtype != np.int32 or owners.shape != (n_rows,):
+        raise ValueError(f"[gibbs_half_sweep] expected owners as an int32 array of {n_rows} rows, one each")
+    if n_rows and not 0 <= owners.min() <= owners.max() < features.n_columns:
+        raise ValueError(
+            f"[gibbs_half_sweep] expected owners of 0..{features.n_columns - 1}, as features have columns, "
+            f"got {owners.min()} to {owners.max()}"
+        )
 
 
 def _check_groups(groups: Any, n_features: int, n_groups: int) -> None:

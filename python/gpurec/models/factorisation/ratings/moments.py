@@ -70,6 +70,11 @@ class Moments:
         return np.concatenate([np.arange(self.n), self.of])
 
     @property
+    def shared(self) -> np.ndarray | None:
+        """The same as `GibbsSide` takes it: int32, or None where every row is its own."""
+        return self.owners.astype(np.int32) if self.days else None
+
+    @property
     def n_without_ratings(self) -> int:
         """So many rows at the beginning have none, because ratings belong to the others."""
         return self.n if self.days else 0

@@ -29,12 +29,12 @@ def side_features(
     side: str,
     attributes: list[csr_array],
 ) -> tuple[SparseRows | None, np.ndarray | None]:
-    """Features by rows, and the group of each; the weights of a group have one prior.
+    """Which users, or items, have each feature, and its group; the weights of a group have one prior.
 
     Parameters
     ----------
     moments : Moments
-        The rows. Those of one user, or item, have the same features.
+        Whose rows a side has. Those of one user, or item, share its features.
     rated, others : SparseRows, shape (n, n_others) and (n_others, n)
         Which of the others each has ratings of, and the same by these.
     implicit : str
@@ -56,8 +56,8 @@ def side_features(
         parts.append(csr_array((by_rows.values, by_rows.columns, by_rows.indptr), by_rows.shape))
     parts += attributes
     groups = np.repeat(np.arange(1, len(parts) + 1, dtype=np.int32), [part.shape[1] for part in parts])
-    of_rows = csr_array(hstack(parts, format="csr"))[moments.owners]
-    return transposed(as_sparse_rows(of_rows, "features", "fit")), groups
+    of_owners = csr_array(hstack(parts, format="csr"))
+    return transposed(as_sparse_rows(of_owners, "features", "fit")), groups
 
 
 def encoded_columns(

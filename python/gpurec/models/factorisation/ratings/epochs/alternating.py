@@ -61,9 +61,8 @@ class Alternation:
         sides = []
         both = {"users": (user_rows, rated, rating), "items": (item_rows, rating, rated)}
         for name, (rows, these, others) in both.items():
-            side = GibbsSide.of(
-                rows.n_rows, n_factors + 1, *side_features(rows, these, others, implicit, name, [])
-            )
+            features = side_features(rows, these, others, implicit, name, [])
+            side = GibbsSide.of(rows.n_rows, n_factors + 1, *features, rows.shared)
             first = settings["als_init_scale"] * start.standard_normal((rows.n, n_factors))
             first[these.lengths == 0] = 0
             if rows.days:  # a row's own part is what its time adds to the first group, whose row it is

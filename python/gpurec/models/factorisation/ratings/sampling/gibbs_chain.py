@@ -67,12 +67,12 @@ class GibbsChain:
         user_features: Features,
         item_features: Features,
     ) -> GibbsChain:
-        """The chain of a `BayesianMF` before its first sweep; features by rows, with the group of each."""
+        """The chain of a `BayesianMF` before its first sweep; features by column, and their groups."""
         n_factors, seed = settings["n_factors"], settings["random_state"]
         rng = _random(seed, (1 << 64) - 1)
         by_items = transposed(by_users)
-        users = GibbsSide.of(by_users.n_rows, n_factors + 1, *user_features)
-        items = GibbsSide.of(by_items.n_rows, n_factors + 1, *item_features)
+        users = GibbsSide.of(by_users.n_rows, n_factors + 1, *user_features, user_rows.shared)
+        items = GibbsSide.of(by_items.n_rows, n_factors + 1, *item_features, item_rows.shared)
         for side in (users, items):
             side.own[:, 1:] = _START * rng.standard_normal((len(side.own), n_factors))
             side.vectors[:] = side.own

@@ -57,7 +57,7 @@ def restored_chain(
     by_users = _sparse(artifact, "chain.ratings", user_rows.n_rows, item_rows.n_rows)
     features = []
     for side, rows in (("users", user_rows), ("items", item_rows)):
-        of_side = _sparse(artifact, f"chain.{side}.features", None, rows.n_rows)
+        of_side = _sparse(artifact, f"chain.{side}.features", None, rows.n)
         groups = artifact.tensor(f"chain.{side}.groups", np.int32, (of_side.n_rows,))
         if len(groups) and not 1 <= groups.min() <= groups.max() <= len(groups):
             raise ArtifactError(f"[load] expected groups of the {side}' features, got others; fit again")
