@@ -29,12 +29,18 @@ SMALL = {
     "slim": {"n_candidates": 9},
     "als": {"n_factors": 7, "n_sweeps": 4},
 }
+# Users and items also have a part of their own in each bin of time.
+WITH_TIMES = " with times"
+SMALL |= {
+    name + WITH_TIMES: {**SMALL[name], "user_days": 1, "item_days": 30} for name in ("mf", "bayesian-mf")
+}
+CASES = [*MODELS, *(name for name in SMALL if name.endswith(WITH_TIMES))]
 OF_PAIRS = [name for name in MODELS if name not in ("mf", "bayesian-mf", "popularity")]
 N_USERS, N_ITEMS = 45, 30
 
 
 def new(name: str) -> Recommender:
-    return MODELS[name](**SMALL.get(name, {}))
+    return MODELS[name.removesuffix(WITH_TIMES)](**SMALL.get(name, {}))
 
 
 def plays() -> Interactions:
@@ -47,18 +53,18 @@ def plays() -> Interactions:
     users, items = np.nonzero(likes)
     user_map = gpurec.IdMap([f"u{row}" for row in range(N_USERS)])
     item_map = gpurec.IdMap([f"i{row}" for row in range(N_ITEMS)])
-    weights = rng.integers(1, 6, len(users))
+    weights, times = rng.integers(1, 6, len(users)), rng.integers(0, 90 * 86_400, len(users))
     return Interactions.from_arrays(
-        user_map.ids(users), item_map.ids(items), weights, user_map=user_map, item_map=item_map
+        user_map.ids(users), item_map.ids(items), weights, times, user_map=user_map, item_map=item_map
     )
 
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Recommender]:
-    return {name: new(name).fit(plays()) for name in MODELS}
+    return {name: new(name).fit(plays()) for name in CASES}
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=CASES)
 def model(request, fitted) -> Recommender:
     return fitted[request.param]
 
@@ -171,7 +177,7 @@ def test_a_saved_model_gives_the_same_bits(model, tmp_path):
         assert same(loaded.recommend_rows(users, 9), model.recommend_rows(users, 9))
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", CASES)
 def test_fitting_again_and_other_threads_give_the_same_bits(name, fitted):
     users = known(fitted[name])
     want = fitted[name].recommend_rows(users, 9)
@@ -180,7 +186,7 @@ def test_fitting_again_and_other_threads_give_the_same_bits(name, fitted):
             assert same(new(name).fit(plays()).recommend_rows(users, 9), want)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", CASES)
 def test_the_reference_gives_the_same_bits(name, fitted, tmp_path):
     fitted[name].save(tmp_path / "model")
     users = known(fitted[name])

@@ -25,6 +25,7 @@ from gpurec.tuning import (
     Space,
     Validation,
     Whole,
+    declared_space,
     range_of,
     space_of,
     tune,
@@ -41,7 +42,12 @@ def learner(monkeypatch: pytest.MonkeyPatch) -> Space:
 # What is searched.
 
 
-@pytest.mark.parametrize("spaces", [SPACES, SPACES_OF_RATINGS], ids=["lists", "ratings"])
+OF_TIMES = {name: space_of(name, of_ratings=True, with_times=True) for name in SPACES_OF_RATINGS}
+
+
+@pytest.mark.parametrize(
+    "spaces", [SPACES, SPACES_OF_RATINGS, OF_TIMES], ids=["lists", "ratings", "ratings with times"]
+)
 def test_declared_spaces_fit_their_models(spaces: dict[str, Space]) -> None:
     for name in spaces.keys() & MODELS.keys():
         space = spaces[name]
@@ -54,8 +60,26 @@ def test_declared_spaces_fit_their_models(spaces: dict[str, Space]) -> None:
                 MODELS[name](**{**space.fixed, **space.start, setting: end})
         if space.epochs is not None:
             assert space.epochs.setting in usual.settings
-        if spaces is SPACES_OF_RATINGS:
+        if spaces is not SPACES:
             assert usual.predicts_ratings
+
+
+def test_bins_of_time_are_searched_where_ratings_have_times() -> None:
+    days = {"user_days", "item_days"}
+    without = Interactions.from_arrays([1, 1, 2], [1, 2, 2], [3, 4, 5])
+    for model in ("mf", "bayesian-mf"):
+        assert days <= set(declared_space(plays(), model, True, {}).ranges)
+        for data, of_ratings, settings in (
+            (without, True, {}),
+            (plays(), False, {}),
+            (plays(), True, {"method": "sgd"}),
+        ):
+            assert not days & set(declared_space(data, model, of_ratings, settings).ranges)
+    small = {"n_factors": 2, "n_sweeps": 6, "burn_in": 2, "rank": 3, "n_samples": 1}
+    tuning = tune(plays(), "bayesian-mf", trials=4, settings=small)
+    assert [trial.state for trial in tuning.trials] == ["complete"] * 4
+    found = [trial.settings["user_days"] for trial in tuning.trials]
+    assert found[0] == 0 and max(found) > 0
 
 
 def test_models_that_have_something_to_tune_have_a_space() -> None:

@@ -5,7 +5,7 @@ from .metrics import LIST_METRICS, RATING_METRICS, Metric
 from .space import Choice, Epochs, Range, Real, Space, Whole, range_of
 from .spaces import SPACES, SPACES_OF_RATINGS, space_of
 from .trial import Trial
-from .tune import JOURNAL, tune
+from .tune import JOURNAL, declared_space, tune
 from .tuning import Tuning
 from .validation import Validation, data_hash
 
@@ -27,6 +27,7 @@ __all__ = [
     "Validation",
     "Whole",
     "data_hash",
+    "declared_space",
     "range_of",
     "space_of",
     "tune",

@@ -54,6 +54,21 @@ _BAYESIAN_MF = Space(
     }
 )
 
+# What errors of ratings that have a time are tuned by, beside the spaces below. A list is asked for at no
+# particular time, so lists do without. No bins, the default, is an option, with which the first trial begins.
+_DAYS: dict[str, Range] = {
+    "user_days": Choice(0.0, 1 / 288, 1 / 24, 1.0, 7.0),
+    "item_days": Choice(0.0, 30.0, 365.0),
+}
+_TIMES: dict[str, dict[str, Range]] = {
+    "mf": {
+        **_DAYS,
+        "time_penalty": Real(5.0, 500.0, log=True),
+        "time_bias_penalty": Real(0.3, 50.0, log=True),
+    },
+    "bayesian-mf": _DAYS,
+}
+
 # For metrics of lists.
 SPACES: dict[str, Space] = {
     "popularity": Space({"by": Choice("users", "weights")}),
@@ -102,7 +117,7 @@ SPACES_OF_RATINGS: dict[str, Space] = {
 }
 
 
-def space_of(model: str, *, of_ratings: bool = False) -> Space:
+def space_of(model: str, *, of_ratings: bool = False, with_times: bool = False) -> Space:
     """The space that is declared for a model, an empty one if none is.
 
     Parameters
@@ -111,10 +126,18 @@ def space_of(model: str, *, of_ratings: bool = False) -> Space:
         A name of `gpurec.models.MODELS`.
     of_ratings : bool
         Whether it is judged by errors of ratings rather than by lists.
+    with_times : bool
+        Whether these ratings have timestamps; `mf` and `bayesian-mf` then have bins of time in their space.
 
     Examples
     --------
     >>> space_of("ease").ranges
     {'l2': Real(low=1.0, high=10000.0, log=True)}
+    >>> times = space_of("bayesian-mf", of_ratings=True, with_times=True).ranges["user_days"]
+    >>> times.holds(0.0), times.holds(1 / 24)
+    (True, True)
     """
-    return (SPACES_OF_RATINGS if of_ratings else SPACES).get(model, Space())
+    if not of_ratings:
+        return SPACES.get(model, Space())
+    found = SPACES_OF_RATINGS.get(model, Space())
+    return found.with_ranges(_TIMES[model]) if with_times and model in _TIMES else found

@@ -27,7 +27,7 @@ from .validation import Validation, data_hash
 if TYPE_CHECKING:
     from ..data import Interactions
 
-__all__ = ["JOURNAL", "tune"]
+__all__ = ["JOURNAL", "declared_space", "tune"]
 
 JOURNAL = "trials.jsonl"
 
@@ -70,7 +70,7 @@ def tune(
     validation : Validation, optional
         A fifth of each user's records, drawn by `seed`, when None.
     space : Space, optional
-        What is declared for the model when None.
+        What is declared for the model when None: see `space_of`, with times where the data have them.
     settings : mapping, optional
         Settings that all trials have, which takes them from the space.
     seed : int
@@ -130,6 +130,8 @@ def tune(
     deadline = None if timeout is None else monotonic() + timeout
     metric = _metric(model, metric)
     validation = Validation(seed=seed) if validation is None else validation
+    if space is None:
+        space = declared_space(interactions, model, metric.of_ratings, settings or {})
     space = _space(model, metric, space, settings or {}, seed)
     first = _defaults(model, metric, space)
     data, _ = resolve_duplicates(interactions, "last")
@@ -266,10 +268,18 @@ def _metric(model: str, metric: str | Metric | None) -> Metric:
     return Metric(metric) if isinstance(metric, str) else metric
 
 
-def _space(model: str, metric: Metric, space: Space | None, settings: Mapping[str, Any], seed: int) -> Space:
+def declared_space(
+    interactions: Interactions, model: str, of_ratings: bool, settings: Mapping[str, Any]
+) -> Space:
+    """What is declared for a model on some data, where some settings are given."""
+    # A descent knows no times.
+    with_times = interactions.timestamps is not None and settings.get("method") != "sgd"
+    return space_of(model, of_ratings=of_ratings, with_times=with_times)
+
+
+def _space(model: str, metric: Metric, space: Space, settings: Mapping[str, Any], seed: int) -> Space:
     known = inspect.signature(MODELS[model]).parameters
-    found = space_of(model, of_ratings=metric.of_ratings) if space is None else space
-    found = found.with_fixed(settings)
+    found = space.with_fixed(settings)
     if "random_state" in known and "random_state" not in {**found.fixed, **found.ranges}:
         found = found.with_fixed({"random_state": seed})
     if not found.ranges:

@@ -98,7 +98,7 @@ def tune(
     """
     from ...data import Interactions
     from ...errors import import_extra
-    from ...tuning import Metric, Validation, space_of
+    from ...tuning import Metric, Validation, declared_space
     from ...tuning import tune as run
 
     import_extra("optuna", "tune")
@@ -109,8 +109,8 @@ def tune(
     if judged is None and relevant_from is not None:
         raise ValueError("[tune] expected a metric of lists with --relevant-from; do: --metric ndcg@10")
     ranges = _ranges(search or ())
-    space = space_of(model, of_ratings=_of_ratings(model, judged)).with_ranges(ranges) if ranges else None
     interactions = Interactions.from_file(train, format=format)
+    space = declared_space(interactions, model, _of_ratings(model, judged), fixed)
 
     def tell(trial: Trial) -> None:
         value = trial.state if trial.value is None else f"{trial.value:.5g}"
@@ -122,7 +122,7 @@ def tune(
         trials=trials,
         metric=judged,
         validation=Validation(validation, fraction, folds, seed),
-        space=space,
+        space=space.with_ranges(ranges),
         settings=fixed,
         seed=seed,
         timeout=timeout,
