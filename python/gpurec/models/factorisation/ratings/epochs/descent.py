@@ -67,8 +67,8 @@ class Descent:
         n, squared_errors = len(self._visits[0]), 0.0
         visits_per_call = max(1, _FACTORS_PER_CALL // (settings["n_factors"] + 16))
         for first in range(0, n, visits_per_call):
-            visits = (part[first : first + visits_per_call] for part in self._visits)
-            squared_errors += sgd_epoch(*visits, self._users, self._items, rates)
+            users, items, values = (part[first : first + visits_per_call] for part in self._visits)
+            squared_errors += sgd_epoch(users, items, values, self._users, self._items, rates)
         if not all(np.isfinite(table).all() for table in self.tables.values()):
             raise ValueError(
                 f"[mf] expected a descent that converges, got infinite values in epoch {self.epoch}; "
