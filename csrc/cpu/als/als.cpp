@@ -17,10 +17,14 @@ namespace {
 constexpr std::int64_t kTileItems = kPanelItems * kTilePanels;
 // Of the Gram matrix: rows that are widened at a time, the most parts, and the numbers that all parts may take.
 constexpr std::int64_t kGramRows = 64, kGramParts = 64, kGramNumbers = std::int64_t(1) << 23;
+// Rows of it that a task adds up.
+constexpr std::int64_t kGramRowsAdded = 16;
 // Rows of a task, and multiply-adds from which a task is full.
 constexpr std::int64_t kRowsPerTask = 64;
 constexpr double kWorkPerTask = 4e6;
 constexpr std::int64_t kRowsRotated = 96;
+// In floats: a huge page, and a small one.
+constexpr std::int64_t kPieceOfTable = 1 << 19, kSmallPage = 1 << 10;
 
 const AlsKernels& als_kernels(const Kernels& kernels) {
   static const AlsKernels table[] = {
@@ -65,14 +69,19 @@ std::vector<double> gram_of(MatrixView<const float> x, const Kernels& kernels, i
     }
     parts[std::size_t(part)] = std::move(sums);
   });
+  if (GPUREC_PLANTED(als_gram_part_lost) && n_parts > 1) parts.pop_back();
   std::vector<double> gram(std::size_t(d * d));
-  for (std::int64_t i = 0; i < d; ++i) {
-    for (std::int64_t j = i; j < d; ++j) {
-      double sum = 0.0;
-      if (GPUREC_PLANTED(als_gram_part_lost) && n_parts > 1) parts.back().assign(std::size_t(padded * padded), 0.0);
-      for (const std::vector<double>& part : parts) sum += part[std::size_t(i * padded + j)];
-      gram[std::size_t(i * d + j)] = gram[std::size_t(j * d + i)] = sum;
+  parallel_for(n_threads, (d + kGramRowsAdded - 1) / kGramRowsAdded, [&](std::int64_t task) {
+    for (std::int64_t i = task * kGramRowsAdded; i < std::min(d, (task + 1) * kGramRowsAdded); ++i) {
+      double* const row = gram.data() + i * d;
+      for (const std::vector<double>& part : parts) {
+        const double* const added = part.data() + i * padded;
+        for (std::int64_t j = i; j < d; ++j) row[j] += added[j];
+      }
     }
+  });
+  for (std::int64_t i = 0; i < d; ++i) {
+    for (std::int64_t j = 0; j < i; ++j) gram[std::size_t(i * d + j)] = gram[std::size_t(j * d + i)];
   }
   return gram;
 }
@@ -94,14 +103,21 @@ AlsShared::AlsShared(MatrixView<const float> factors, double unobserved_weight, 
   from_eigen_ = panels_of(d_, d_, [&](std::int64_t k, std::int64_t i) { return vector(k, i); });
 }
 
-// Rows of d_ numbers times panels: n_out numbers each, at out.
+// Rows of d_ numbers times panels: n_out numbers each, at out, those behind the first d_ being zeros. Past the caches
+// where rows of `out` are lines and are to `stream`.
 void AlsShared::rotate(const float* const* from, std::int64_t n, const AlignedFloats& panels, std::int64_t n_out,
-                       float* out, std::int64_t out_stride) const {
+                       float* out, std::int64_t out_stride, bool stream) const {
   alignas(64) float tile[kTileQueries * kTileItems];
   for (std::int64_t first = 0; first < n_out; first += kTileItems) {
     const std::int64_t here = std::min(kTileItems, n_out - first);
     for (std::int64_t q = 0; q < n; q += kTileQueries) {
       const int queries = int(std::min<std::int64_t>(kTileQueries, n - q));
+      if (here == kTileItems) {
+        float* const at = out + q * out_stride + first;
+        const bool at_lines = reinterpret_cast<std::uintptr_t>(at) % 64 == 0 && out_stride % kPanelItems == 0;
+        kernels_.multiply_tile(from + q, queries, panels.data() + first * d_, d_, {at, out_stride, stream && at_lines});
+        continue;
+      }
       kernels_.multiply_tile(from + q, queries, panels.data() + first * d_, d_, {tile, kTileItems, false});
       for (int m = 0; m < queries; ++m) std::copy_n(tile + m * kTileItems, here, out + (q + m) * out_stride + first);
     }
@@ -111,13 +127,19 @@ void AlsShared::rotate(const float* const* from, std::int64_t n, const AlignedFl
 const float* AlsShared::whole_table(int n_threads) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (table_.size() == 0) {
-    AlignedFloats table(factors_.rows * d_padded_);
+    AlignedFloats table = AlignedFloats::unset(factors_.rows * d_padded_);
+    // Threads make its pages before they write rows: two that meet in a new one both clear it.
+    const std::int64_t n_pieces = (table.size() + kPieceOfTable - 1) / kPieceOfTable;
+    parallel_for(n_threads, n_pieces, [&](std::int64_t piece) {
+      const std::int64_t end = std::min(table.size(), (piece + 1) * kPieceOfTable);
+      for (std::int64_t i = piece * kPieceOfTable; i < end; i += kSmallPage) table.data()[i] = 0.0f;
+    });
     const std::int64_t n_tasks = (factors_.rows + kRowsRotated - 1) / kRowsRotated;
     parallel_for(n_threads, n_tasks, [&](std::int64_t task) {
       const std::int64_t first = task * kRowsRotated, n = std::min(kRowsRotated, factors_.rows - first);
       const float* rows[kRowsRotated];
       for (std::int64_t i = 0; i < n; ++i) rows[i] = factors_.row(first + i);
-      rotate(rows, n, to_eigen_, d_, table.data() + first * d_padded_, d_padded_);
+      rotate(rows, n, to_eigen_, d_padded_, table.data() + first * d_padded_, d_padded_);
     });
     table_ = std::move(table);
   }
@@ -139,14 +161,14 @@ double AlsShared::solve(const SparseRowsView& weights, const float* pulls, const
     table = whole_table(n_threads);
   } else {
     const std::int64_t n = weights.n_entries();
-    of_entries = AlignedFloats(n * d_padded_);
+    of_entries = AlignedFloats::unset(n * d_padded_);
     std::vector<const float*> rows(static_cast<std::size_t>(n));
     places.resize(std::size_t(n));
     for (std::int64_t e = 0; e < n; ++e) {
       rows[std::size_t(e)] = factors_.row(weights.columns[e]);
       places[std::size_t(e)] = std::int32_t(e);
     }
-    rotate(rows.data(), n, to_eigen_, d_, of_entries.data(), d_padded_);
+    rotate(rows.data(), n, to_eigen_, d_padded_, of_entries.data(), d_padded_);
     table = of_entries.data();
   }
   const std::int32_t* const columns = many ? weights.columns : places.data();
@@ -155,13 +177,9 @@ double AlsShared::solve(const SparseRowsView& weights, const float* pulls, const
   const bool begins = start != nullptr && !GPUREC_PLANTED(als_start_ignored) && rates.solver != AlsSolver::cholesky;
   // A row's a = w - w0, and the constant of its loss.
   const auto read = [&](std::int64_t row, float* extra) {
-    double constant = 0.0;
-    for (std::int64_t e = weights.indptr[row]; e < weights.indptr[row + 1]; ++e) {
-      const double w = double(weights.values[e]), pull = double(pulls[e]);
-      *extra++ = float(w - (GPUREC_PLANTED(als_observed_twice) ? 0.0 : unobserved_weight_));
-      if (w > 0.0) constant += pull * pull / w;
-    }
-    return constant;
+    const std::int64_t first = weights.indptr[row];
+    const double everywhere = GPUREC_PLANTED(als_observed_twice) ? 0.0 : unobserved_weight_;
+    return own.read_entries(weights.values + first, pulls + first, weights.length(row), everywhere, extra);
   };
   const auto row_at = [&](std::int64_t row, const float* extra) {
     const std::int64_t first = weights.indptr[row];
@@ -192,7 +210,7 @@ double AlsShared::solve(const SparseRowsView& weights, const float* pulls, const
   for (const std::int64_t row : heavy) {
     AlignedFloats z(d_padded_), extra(als_padded_to(weights.length(row), kAlsPadding));
     const float* from = begins ? start + row * d_ : nullptr;
-    if (begins) rotate(&from, 1, to_eigen_, d_, z.data(), d_padded_);
+    if (begins) rotate(&from, 1, to_eigen_, d_padded_, z.data(), d_padded_);
     double loss = 0.0;
     const double constant = read(row, extra.data());
     const AlsRow of = row_at(row, extra.data());
@@ -202,20 +220,22 @@ double AlsShared::solve(const SparseRowsView& weights, const float* pulls, const
     rotate(&from, 1, from_eigen_, d_, out.row(row), out.row_stride);
   }
 
-  AlsRooms rooms(d_padded_, longest);
+  AlsRooms rooms(d_padded_, longest, kRowsPerTask);
   parallel_for(n_threads, std::int64_t(tasks.size()), [&](std::int64_t at) {
     const Task& task = tasks[std::size_t(at)];
     const std::int64_t n = task.end - task.first;
     auto room = rooms.take();
     alignas(64) const float* rows[kRowsPerTask];
-    AlignedFloats z(n * d_padded_);
+    float* const z = room->solutions.data();
     if (begins) {
       for (std::int64_t i = 0; i < n; ++i) rows[i] = start + (task.first + i) * d_;
-      rotate(rows, n, to_eigen_, d_, z.data(), d_padded_);
+      rotate(rows, n, to_eigen_, d_padded_, z, d_padded_);
+    } else {
+      std::fill_n(z, n * d_padded_, 0.0f);
     }
     for (std::int64_t i = 0; i < n; ++i) {
       const std::int64_t row = task.first + i;
-      float* const solution = z.data() + i * d_padded_;
+      float* const solution = z + i * d_padded_;
       rows[i] = solution;
       if (weights.length(row) == 0) {
         std::fill_n(solution, d_padded_, 0.0f);
@@ -228,7 +248,7 @@ double AlsShared::solve(const SparseRowsView& weights, const float* pulls, const
       if (!solved && !GPUREC_PLANTED(als_float32_kept)) loss = solve_in_double(of, solution);
       losses[std::size_t(row)] = constant + loss;
     }
-    rotate(rows, n, from_eigen_, d_, out.row(task.first), out.row_stride);
+    rotate(rows, n, from_eigen_, d_, out.row(task.first), out.row_stride, true);
     rooms.give_back(std::move(room));
   });
   double loss = 0.0;

@@ -14,6 +14,8 @@
 namespace gpurec::cpu {
 
 #define GPUREC_DECLARE_ALS(isa)                                                                                      \
+  double read_als_entries_##isa(const float* weights, const float* pulls, std::int64_t n, double unobserved_weight,  \
+                                float* extra);                                                                       \
   bool solve_als_row_##isa(const AlsRow& row, const AlsRates& rates, const AlsScratch& scratch, float* z,            \
                            double* loss);                                                                            \
   void add_gram_##isa(const float* rows, std::int64_t n, std::int64_t d, double* wide, double* sums);                \
@@ -22,8 +24,8 @@ namespace gpurec::cpu {
   double add_als_times_##isa(const AlsRow& row, const AlsScratch& scratch, const float* y, float* out);              \
   bool als_cholesky_##isa(float* matrix, std::int64_t stride, std::int64_t n, std::int64_t size, float* out)
 #define GPUREC_ALS_KERNELS(name, isa)                                                                                \
-  {name,                      solve_als_row_##isa, add_gram_##isa,    add_als_equations_##isa,                       \
-   add_als_right_##isa, add_als_times_##isa, als_cholesky_##isa}
+  {name,                    read_als_entries_##isa, solve_als_row_##isa, add_gram_##isa,                             \
+   add_als_equations_##isa, add_als_right_##isa,    add_als_times_##isa, als_cholesky_##isa}
 GPUREC_DECLARE_ALS(serial);
 GPUREC_DECLARE_ALS(avx2);
 GPUREC_DECLARE_ALS(avx512);
@@ -51,7 +53,7 @@ class AlsShared {
  private:
   struct Task;
   void rotate(const float* const* from, std::int64_t n, const AlignedFloats& panels, std::int64_t n_out, float* out,
-              std::int64_t out_stride) const;
+              std::int64_t out_stride, bool stream = false) const;
   const float* whole_table(int n_threads);
   double solve_in_double(const AlsRow& row, float* z) const;
 

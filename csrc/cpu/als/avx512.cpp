@@ -20,6 +20,7 @@ using Floats = __m512;
 using Doubles = __m512d;
 constexpr std::int64_t kWide = 16;
 constexpr int kTileRows = 8, kTileVectors = 3;
+constexpr int kHeldVectors = 8;  // of a row's sums, and as many of what it is multiplied by
 
 inline Floats load(const float* x) { return _mm512_loadu_ps(x); }
 inline Doubles load(const double* x) { return _mm512_loadu_pd(x); }
@@ -29,6 +30,9 @@ inline Floats all(float x) { return _mm512_set1_ps(x); }
 inline Doubles all(double x) { return _mm512_set1_pd(x); }
 inline Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 inline Doubles fused(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }
+inline Doubles widened(const float* x) { return _mm512_cvtps_pd(_mm256_loadu_ps(x)); }
+inline void store_narrowed(float* x, Doubles v) { _mm256_storeu_ps(x, _mm512_cvtpd_ps(v)); }
+inline Doubles larger(Doubles a, Doubles b) { return _mm512_max_pd(a, b); }
 inline Floats root(Floats a) { return _mm512_sqrt_ps(a); }
 
 inline __m256 halves(Floats v) {

@@ -17,12 +17,14 @@ inline std::int64_t als_padded_to(std::int64_t n, std::int64_t to) { return (n +
 // Rooms for threads, one for each that works at a time.
 class AlsRooms {
  public:
-  AlsRooms(std::int64_t d_padded, std::int64_t longest) : d_(d_padded), longest_(als_padded_to(longest, kAlsPadding)) {}
+  AlsRooms(std::int64_t d_padded, std::int64_t longest, std::int64_t rows = 0)
+      : d_(d_padded), longest_(als_padded_to(longest, kAlsPadding)), rows_(rows) {}
 
   struct Room {
     AlsScratch scratch;
     AlignedFloats memory;
     AlignedFloats extra;
+    AlignedFloats solutions;  // of the rows of a task, d_padded each
   };
 
   std::unique_ptr<Room> take() {
@@ -39,6 +41,7 @@ class AlsRooms {
     const std::int64_t said = std::max(longest_, chunk) + kAlsPadding;
     room->memory = AlignedFloats(3 * chunk * d_ + d_ * apart + 8 * apart + 2 * said);
     room->extra = AlignedFloats(longest_);
+    room->solutions = AlignedFloats(rows_ * d_);
     float* at = room->memory.data();
     const auto next = [&](std::int64_t n) {
       float* const here = at;
@@ -61,7 +64,7 @@ class AlsRooms {
   }
 
  private:
-  std::int64_t d_, longest_;
+  std::int64_t d_, longest_, rows_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Room>> free_;
 };

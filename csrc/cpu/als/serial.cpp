@@ -10,6 +10,7 @@ typedef float Floats __attribute__((vector_size(16)));
 typedef double Doubles __attribute__((vector_size(16)));
 constexpr std::int64_t kWide = 4;
 constexpr int kTileRows = 4, kTileVectors = 2;
+constexpr int kHeldVectors = 4;  // of a row's sums, and as many of what it is multiplied by
 
 inline Floats load(const float* x) {
   Floats v;
@@ -27,6 +28,12 @@ inline Floats all(float x) { return Floats{x, x, x, x}; }
 inline Doubles all(double x) { return Doubles{x, x}; }
 inline Floats fused(Floats a, Floats b, Floats c) { return a * b + c; }
 inline Doubles fused(Doubles a, Doubles b, Doubles c) { return a * b + c; }
+inline Doubles widened(const float* x) { return Doubles{double(x[0]), double(x[1])}; }
+inline void store_narrowed(float* x, Doubles v) {
+  x[0] = float(v[0]);
+  x[1] = float(v[1]);
+}
+inline Doubles larger(Doubles a, Doubles b) { return Doubles{a[0] > b[0] ? a[0] : b[0], a[1] > b[1] ? a[1] : b[1]}; }
 inline Floats root(Floats a) {
   return Floats{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1]), __builtin_sqrtf(a[2]), __builtin_sqrtf(a[3])};
 }

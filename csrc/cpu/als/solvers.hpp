@@ -9,18 +9,12 @@ namespace {
 
 // Of a narrow row: what its d x d equations may leave of their right side, for each of d.
 constexpr float kLeft = 3e-6f;
-// Entries whose factors are asked for before they are read.
-constexpr Index kAhead = 4;
-
 // Entries first..end-1, one after another, each component times `shrink` and each row times its factor, if there is one.
 void gather(const AlsRow& row, Index first, Index end, const float* shrink, const float* factors, float* out) {
   const Index d = row.d_padded;
   for (Index e = first; e < end; ++e, out += d) {
     const float* const from = row.table + row.columns[e] * d;
-    if (e + kAhead < row.n) {
-      const float* const ahead = row.table + row.columns[e + kAhead] * d;
-      for (Index i = 0; i < d; i += 16) __builtin_prefetch(ahead + i);
-    }
+    if (e + kAhead < row.n) ask_for(row, e + kAhead);
     const Floats by = all(factors == nullptr ? 1.0f : factors[e]);
     for (Index i = 0; i < d; i += kWide) store(out + i, load(from + i) * load(shrink + i) * by);
   }
@@ -34,6 +28,25 @@ inline float product(const float* a, const float* b, Index d) {
   Floats sum = all(0.0f);
   for (Index i = 0; i < d; i += kWide) sum = fused(load(a + i), load(b + i), sum);
   return total(sum);
+}
+
+// What n entries from `first` on add to the loss, less sum w t^2, where they are said to score that.
+double loss_of_scores(const AlsRow& row, Index first, Index n, const float* said) {
+  const float *const extra = row.extra + first, *const pulls = row.pulls + first;
+  constexpr Index kStep = kWide / 2;
+  const Doubles two = all(2.0);
+  Doubles sum = all(0.0);
+  Index e = 0;
+  for (; e + kStep <= n; e += kStep) {
+    const Doubles s = widened(said + e);
+    sum = sum + (widened(extra + e) * s - two * widened(pulls + e)) * s;
+  }
+  double rest = total(sum);
+  for (; e < n; ++e) {
+    const double s = double(said[e]);
+    rest += (double(extra[e]) * s - 2.0 * double(pulls[e])) * s;
+  }
+  return rest;
 }
 
 // left = each row times its a.
@@ -71,27 +84,10 @@ class Equations {
     for_chunks([&](Index first, Index n, const float* rows) { add_weighted(rows, d, n, row.pulls + first, out); });
   }
 
-  // out = Y' (p - a Y y) - y, and the scores Y y.
-  void slope(const float* y, float* out, float* scores) {
-    for (Index i = 0; i < d; i += kWide) store(out + i, all(0.0f) - load(y + i));
+  // out += Y' a Y y.
+  void add_times(const float* y, float* out) {
     for_chunks([&](Index first, Index n, const float* rows) {
-      float* const weighted = scratch.left;
-      scores_of(rows, d, n, y, scores + first);
-      for (Index e = 0; e < n; ++e) weighted[e] = row.pulls[first + e] - row.extra[first + e] * scores[first + e];
-      add_weighted(rows, d, n, weighted, out);
-    });
-  }
-
-  // out = (I + Y' a Y) y, and the scores Y y.
-  void times(const float* y, float* out, float* scores) {
-    for (Index i = 0; i < d; i += kWide) store(out + i, load(y + i));
-    add_times(y, out, scores);
-  }
-
-  // out += Y' a Y y; the scores Y y are kept where there is room for all.
-  void add_times(const float* y, float* out, float* scores = nullptr) {
-    for_chunks([&](Index first, Index n, const float* rows) {
-      float *const said = scores == nullptr ? scratch.said : scores + first, *const weighted = scratch.left;
+      float *const said = scratch.said, *const weighted = scratch.left;
       scores_of(rows, d, n, y, said);
       for (Index e = 0; e < n; ++e) weighted[e] = said[e] * row.extra[first + e];
       add_weighted(rows, d, n, weighted, out);
@@ -113,17 +109,9 @@ class Equations {
     double sum = 0.0;
     for_chunks([&](Index first, Index n, const float* rows) {
       scores_of(rows, d, n, y, scratch.said);
-      add_loss(scratch.said, first, n, sum);
+      sum += loss_of_scores(row, first, n, scratch.said);
     });
     return sum;
-  }
-
-  // What n entries from `first` on add to the loss where they are said to score that.
-  void add_loss(const float* said, Index first, Index n, double& sum) const {
-    for (Index e = 0; e < n; ++e) {
-      const double s = double(said[e]);
-      sum += (double(row.extra[first + e]) * s - 2.0 * double(row.pulls[first + e])) * s;
-    }
   }
 
   const AlsRow& row;
@@ -206,32 +194,51 @@ bool solve_narrow(const Equations& of, float* y, double* loss) {
   return product(left, left, d) <= most * most * product(whole, whole, d);
 }
 
-// Each walk over the entries gives their scores too, so that neither the right side nor the loss needs one of its own.
-double solve_by_gradients(Equations& of, std::int64_t steps, float* y) {
-  const Index d = of.d, n = of.row.n, apart = d + kAlsPadding;
-  float *const left = of.scratch.vectors + 2 * apart, *const towards = left + apart, *const moved = towards + apart;
-  float *const scores = of.scratch.scores, *const said = of.scratch.said;
-  of.slope(y, left, scores);
-  for (Index i = 0; i < d; i += kWide) store(towards + i, load(left + i));
-  float size = product(left, left, d);
+// Conjugate gradients for (D + Y' a Y) x = Y' p, preconditioned by D. Each walk over the entries gives their scores too,
+// so that neither the right side nor the loss needs one of its own.
+double solve_by_gradients(const AlsRow& row, const AlsScratch& scratch, std::int64_t steps, float* x) {
+  const Index d = row.d_padded, n = row.n, apart = d + kAlsPadding;
+  float *const diagonal = scratch.vectors, *const inverse = diagonal + apart, *const left = inverse + apart;
+  float *const towards = left + apart, *const moved = towards + apart;
+  float *const scores = scratch.scores, *const said = scratch.said;
+  const Floats one = all(1.0f), l2 = all(row.l2);
+  for (Index i = 0; i < d; i += kWide) {
+    const Floats shared = load(row.curvature + i) + l2;
+    store(diagonal + i, shared);
+    store(inverse + i, one / shared);
+    store(left + i, all(0.0f) - shared * load(x + i));
+  }
+  walk<true>(row, x, left, scores);
+  Floats sum = all(0.0f);
+  for (Index i = 0; i < d; i += kWide) {
+    const Floats scaled = load(left + i) * load(inverse + i);
+    store(towards + i, scaled);
+    sum = fused(load(left + i), scaled, sum);
+  }
+  float size = total(sum);
   for (std::int64_t step = 0; step < steps; ++step) {
-    of.times(towards, moved, said);
+    for (Index i = 0; i < d; i += kWide) store(moved + i, load(diagonal + i) * load(towards + i));
+    walk<false>(row, towards, moved, said);
     const float curvature = product(towards, moved, d);
     if (!(size > 0.0f) || !(curvature > 0.0f)) break;
-    const float by = size / curvature;
-    for (Index i = 0; i < d; i += kWide) {
-      store(y + i, fused(all(by), load(towards + i), load(y + i)));
-      store(left + i, load(left + i) - all(by) * load(moved + i));
-    }
-    for (Index e = 0; e < n; ++e) scores[e] += by * said[e];
     const float before = size;
-    size = product(left, left, d);
+    const Floats by = all(size / curvature);
+    sum = all(0.0f);
+    for (Index i = 0; i < d; i += kWide) {
+      store(x + i, fused(by, load(towards + i), load(x + i)));
+      const Floats rest = load(left + i) - by * load(moved + i), scaled = rest * load(inverse + i);
+      store(left + i, rest);
+      store(moved + i, scaled);
+      sum = fused(rest, scaled, sum);
+    }
+    for (Index e = 0; e < n; e += kWide) store(scores + e, fused(by, load(said + e), load(scores + e)));
+    size = total(sum);
     const Floats keep = all(GPUREC_PLANTED(als_steepest_descent) ? 0.0f : size / before);
-    for (Index i = 0; i < d; i += kWide) store(towards + i, fused(keep, load(towards + i), load(left + i)));
+    for (Index i = 0; i < d; i += kWide) store(towards + i, fused(keep, load(towards + i), load(moved + i)));
   }
-  double loss = double(product(y, y, d));
-  of.add_loss(scores, 0, n, loss);
-  return loss;
+  sum = all(0.0f);
+  for (Index i = 0; i < d; i += kWide) sum = fused(load(diagonal + i) * load(x + i), load(x + i), sum);
+  return double(total(sum)) + loss_of_scores(row, 0, n, scores);
 }
 
 // Components first..end-1 of n rows, zeros behind them up to `wide`.
@@ -279,6 +286,10 @@ bool solve_by_blocks(Equations& of, const AlsRates& rates, float* y) {
 }
 
 bool solve_row(const AlsRow& row, const AlsRates& rates, const AlsScratch& scratch, float* z, double* loss) {
+  if (rates.solver == AlsSolver::cg) {
+    *loss = solve_by_gradients(row, scratch, rates.steps, z);
+    return *loss < 1e300 && *loss > -1e300;
+  }
   Equations of(row, scratch);
   const Index d = of.d;
   float* const y = scratch.vectors + d + kAlsPadding;
@@ -294,9 +305,6 @@ bool solve_row(const AlsRow& row, const AlsRates& rates, const AlsScratch& scrat
       solved = solve_wide(of, y);
       if (solved) *loss = of.loss(y);
     }
-  } else if (rates.solver == AlsSolver::cg) {
-    *loss = solve_by_gradients(of, rates.steps, y);
-    solved = true;
   } else {
     solved = solve_by_blocks(of, rates, y);
     if (solved) *loss = of.loss(y);
@@ -305,7 +313,32 @@ bool solve_row(const AlsRow& row, const AlsRates& rates, const AlsScratch& scrat
   return solved && *loss < 1e300 && *loss > -1e300;
 }
 
+double read_entries(const float* weights, const float* pulls, Index n, double unobserved_weight, float* extra) {
+  constexpr Index kStep = kWide / 2;
+  const double least = 1e-300;  // an entry without weight pulls at nothing
+  const Doubles shift = all(unobserved_weight), smallest = all(least);
+  Doubles sum = all(0.0);
+  Index e = 0;
+  for (; e + kStep <= n; e += kStep) {
+    const Doubles w = widened(weights + e), pull = widened(pulls + e);
+    store_narrowed(extra + e, w - shift);
+    sum = sum + pull * pull / larger(w, smallest);
+  }
+  double rest = total(sum);
+  for (; e < n; ++e) {
+    const double w = double(weights[e]), pull = double(pulls[e]);
+    extra[e] = float(w - unobserved_weight);
+    rest += pull * pull / (w > least ? w : least);
+  }
+  return rest;
+}
+
 }  // namespace
+
+double GPUREC_ALS_NAME(read_als_entries)(const float* weights, const float* pulls, std::int64_t n,
+                                         double unobserved_weight, float* extra) {
+  return read_entries(weights, pulls, n, unobserved_weight, extra);
+}
 
 bool GPUREC_ALS_NAME(solve_als_row)(const AlsRow& row, const AlsRates& rates, const AlsScratch& scratch, float* z,
                                     double* loss) {

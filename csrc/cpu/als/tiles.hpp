@@ -13,6 +13,13 @@ using Index = std::int64_t;
 
 inline Index padded(Index n) { return (n + kAlsPadding - 1) / kAlsPadding * kAlsPadding; }
 
+inline double total(Doubles v) {
+  double lanes[kWide / 2], sum = 0.0;
+  store(lanes, v);
+  for (int l = 0; l < kWide / 2; ++l) sum += lanes[l];
+  return sum;
+}
+
 // Outer products. sums[i][j] += sum over k of left[k][i] * right[k][j], M rows i by V vectors j.
 template <int M, int V>
 inline void add_tile(const float* left, const float* right, Index stride, Index n, float* sums, Index sums_stride) {
@@ -167,6 +174,88 @@ void add_weighted(const float* rows, Index d, Index n, const float* weights, flo
   Index i = 0;
   for (; i + 4 * kWide <= d; i += 4 * kWide) add_weighted_columns<4>(rows + i, d, n, weights, sums + i);
   for (; i < d; i += kWide) add_weighted_columns<1>(rows + i, d, n, weights, sums + i);
+}
+
+// Entries where they lie.
+
+// Entries whose factors are asked for before they are read.
+constexpr Index kAhead = 4;
+
+inline void ask_for(const AlsRow& row, Index e) {
+  const float* const ahead = row.table + Index(row.columns[e]) * row.d_padded;
+  for (Index i = 0; i < row.d_padded; i += 16) __builtin_prefetch(ahead + i);
+}
+
+// sums += Y' v with v = a Y x, or p - a Y x where `slope` is asked for, and the scores Y x. Entries are read where they
+// lie, four at a time, and for the second time while they are near. V vectors of x and of the sums are held in registers
+// where these are all there are (0: none).
+template <int V, bool kSlope>
+void walk(const AlsRow& row, const float* x, float* sums, float* scores) {
+  const Index d = V > 0 ? V * kWide : row.d_padded;
+  constexpr int kHeld = V > 0 ? V : 1;
+  Floats held_x[kHeld], held_sum[kHeld];
+  if constexpr (V > 0) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      held_x[v] = load(x + v * kWide);
+      held_sum[v] = load(sums + v * kWide);
+    }
+  }
+  // Entries e..e+count-1 of at most four; in place of the rest stands the first again, weighing nothing.
+  const auto four = [&](Index e, int count) __attribute__((always_inline)) {
+    const auto weight = [&](int at) {
+      const Index i = at < count ? e + at : e;
+      const float product = row.extra[i] * scores[i];
+      return all(at < count ? (kSlope ? row.pulls[i] - product : product) : 0.0f);
+    };
+    const auto entry = [&](int at) { return row.table + Index(row.columns[at < count ? e + at : e]) * d; };
+    const float *const y0 = entry(0), *const y1 = entry(1), *const y2 = entry(2), *const y3 = entry(3);
+    if (kSlope) {
+      for (Index i = e + kAhead; i < e + kAhead + 4 && i < row.n; ++i) ask_for(row, i);
+    }
+    Floats s0 = all(0.0f), s1 = s0, s2 = s0, s3 = s0;
+    const auto score = [&](Index i, Floats with) {
+      s0 = fused(load(y0 + i), with, s0);
+      s1 = fused(load(y1 + i), with, s1);
+      s2 = fused(load(y2 + i), with, s2);
+      s3 = fused(load(y3 + i), with, s3);
+    };
+    if constexpr (V > 0) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) score(v * kWide, held_x[v]);
+    } else {
+      for (Index i = 0; i < d; i += kWide) score(i, load(x + i));
+    }
+    totals4(s0, s1, s2, s3, scores + e);
+    const Floats w0 = weight(0), w1 = weight(1), w2 = weight(2), w3 = weight(3);
+    const auto added = [&](Index i, Floats sum) {
+      sum = fused(w0, load(y0 + i), sum);
+      sum = fused(w1, load(y1 + i), sum);
+      sum = fused(w2, load(y2 + i), sum);
+      return fused(w3, load(y3 + i), sum);
+    };
+    if constexpr (V > 0) {
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) held_sum[v] = added(v * kWide, held_sum[v]);
+    } else {
+      for (Index i = 0; i < d; i += kWide) store(sums + i, added(i, load(sums + i)));
+    }
+  };
+  Index e = 0;
+  for (; e + 4 <= row.n; e += 4) four(e, 4);
+  if (e < row.n) four(e, int(row.n - e));
+  if constexpr (V > 0) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(sums + v * kWide, held_sum[v]);
+  }
+}
+
+template <bool kSlope>
+void walk(const AlsRow& row, const float* x, float* sums, float* scores) {
+  const Index vectors = row.d_padded / kWide;
+  if (kHeldVectors >= 8 && vectors == 8) return walk<kHeldVectors >= 8 ? 8 : 0, kSlope>(row, x, sums, scores);
+  if (vectors == 4) return walk<4, kSlope>(row, x, sums, scores);
+  walk<0, kSlope>(row, x, sums, scores);
 }
 
 // Gram matrix.

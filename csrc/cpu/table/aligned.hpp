@@ -30,12 +30,15 @@ inline void* allocate_aligned(std::size_t& bytes) {
 class AlignedFloats {
  public:
   AlignedFloats() = default;
-  explicit AlignedFloats(std::int64_t n) : size_(n) {
-    if (n == 0) return;
-    std::size_t bytes = std::size_t(n) * sizeof(float);
-    void* const memory = allocate_aligned(bytes);
-    std::memset(memory, 0, bytes);
-    data_.reset(static_cast<float*>(memory));
+  explicit AlignedFloats(std::int64_t n) {
+    const std::size_t bytes = allocate(n);
+    if (n > 0) std::memset(data(), 0, bytes);
+  }
+  // Whatever stands there: threads that write all of it share its pages too.
+  static AlignedFloats unset(std::int64_t n) {
+    AlignedFloats floats;
+    floats.allocate(n);
+    return floats;
   }
 
   float* data() { return data_.get(); }
@@ -46,6 +49,14 @@ class AlignedFloats {
   struct Free {
     void operator()(float* p) const { std::free(p); }
   };
+  std::size_t allocate(std::int64_t n) {
+    size_ = n;
+    if (n == 0) return 0;
+    std::size_t bytes = std::size_t(n) * sizeof(float);
+    data_.reset(static_cast<float*>(allocate_aligned(bytes)));
+    return bytes;
+  }
+
   std::unique_ptr<float[], Free> data_;
   std::int64_t size_ = 0;
 };

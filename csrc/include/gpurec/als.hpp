@@ -56,6 +56,9 @@ struct AlsScratch {
 
 namespace cpu {
 
+// What a row's entries say: their a = w - w0 go to `extra`, and sum w t^2 comes back.
+using ReadAlsEntries = double (*)(const float* weights, const float* pulls, std::int64_t n, double unobserved_weight,
+                                  float* extra);
 // Solves a row; z holds the start and gets the solution, loss what the row adds to the loss less sum w t^2. False where
 // float32 does not suffice.
 using SolveAlsRow = bool (*)(const AlsRow& row, const AlsRates& rates, const AlsScratch& scratch, float* z, double* loss);
@@ -72,6 +75,7 @@ using AlsCholesky = bool (*)(float* matrix, std::int64_t stride, std::int64_t n,
 
 struct AlsKernels {
   const char* isa;
+  ReadAlsEntries read_entries;
   SolveAlsRow solve_row;
   AddGram add_gram;
   AddAlsEquations add_equations;

@@ -114,7 +114,7 @@ class HalfSweep:
                 raise ValueError(
                     f"[{op}] expected start with a row for each of {matrix.n_rows}, got {len(start)}"
                 )
-        found = np.empty((matrix.n_rows, n_factors), np.float32)
+        found = _aligned_rows(matrix.n_rows, n_factors)
         loss = 0.0
         for rows in _parts(matrix.indptr, n_factors):
             part = _rows_of(matrix, rows)
@@ -216,6 +216,13 @@ def als(
     )
 
 
+def _aligned_rows(n: int, d: int) -> np.ndarray:
+    """Room for factors that begins at a cache line: such rows are written past the caches."""
+    room = np.empty(n * d + 15, np.float32)
+    first = -room.ctypes.data % 64 // 4
+    return room[first : first + n * d].reshape(n, d)
+
+
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"[als] expected a number as {name}, got {type(value).__name__}")
@@ -226,7 +233,7 @@ def _number(name: str, value: Any) -> float:
 
 def _pulls(matrix: SparseRows, targets: Any) -> np.ndarray:
     """What each entry adds to the right side, weight times target, float32."""
-    if targets is None:
+    if targets is None or (type(targets) in (int, float) and targets == 1):
         return matrix.values
     if isinstance(targets, (int, float, np.integer, np.floating)) and not isinstance(targets, bool):
         if not np.isfinite(targets):
