@@ -86,6 +86,8 @@ def build() -> Path:
     venv.EnvBuilder(with_pip=False, clear=True).create(ENVIRONMENT)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(ENVIRONMENT)}))
     own = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    # An environment's path file may name another's packages; one in a folder that was added is not read.
+    own |= {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
     (site / "packages_of_the_caller.pth").write_text("\n".join(sorted(own)) + "\n")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
     if importlib.util.find_spec("scikit_build_core") and importlib.util.find_spec("pybind11"):
