@@ -23,8 +23,6 @@ constexpr std::int64_t kGramRowsAdded = 16;
 constexpr std::int64_t kRowsPerTask = 64;
 constexpr double kWorkPerTask = 4e6;
 constexpr std::int64_t kRowsRotated = 96;
-// In floats: a huge page, and a small one.
-constexpr std::int64_t kPieceOfTable = 1 << 19, kSmallPage = 1 << 10;
 
 const AlsKernels& als_kernels(const Kernels& kernels) {
   static const AlsKernels table[] = {
@@ -128,12 +126,6 @@ const float* AlsShared::whole_table(int n_threads) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (table_.size() == 0) {
     AlignedFloats table = AlignedFloats::unset(factors_.rows * d_padded_);
-    // Threads make its pages before they write rows: two that meet in a new one both clear it.
-    const std::int64_t n_pieces = (table.size() + kPieceOfTable - 1) / kPieceOfTable;
-    parallel_for(n_threads, n_pieces, [&](std::int64_t piece) {
-      const std::int64_t end = std::min(table.size(), (piece + 1) * kPieceOfTable);
-      for (std::int64_t i = piece * kPieceOfTable; i < end; i += kSmallPage) table.data()[i] = 0.0f;
-    });
     const std::int64_t n_tasks = (factors_.rows + kRowsRotated - 1) / kRowsRotated;
     parallel_for(n_threads, n_tasks, [&](std::int64_t task) {
       const std::int64_t first = task * kRowsRotated, n = std::min(kRowsRotated, factors_.rows - first);
