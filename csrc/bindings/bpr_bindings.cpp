@@ -35,7 +35,8 @@ void require_positives(const PositivesView& a, std::int64_t n_entries) {
 py::tuple bpr_epochs(const Array<std::int64_t>& indptr, const Array<std::int32_t>& items,
                      const std::optional<Array<bool>>& visited, const std::optional<Array<std::int64_t>>& keys,
                      Array<float>& user_factors, Array<float>& item_factors, Array<float>& item_biases,
-                     const std::optional<Array<std::uint32_t>>& weights, const std::string& loss, float sharpness, bool unit,
+                     const std::optional<Array<std::uint32_t>>& weights,
+                     const std::optional<Array<std::int32_t>>& among, const std::string& loss, float sharpness, bool unit,
                      std::int64_t n_negatives, std::int64_t n_candidates, float learning_rate, float regularisation,
                      float bias_learning_rate, float bias_regularisation, bool move_users, bool move_positives,
                      bool move_negatives, std::uint64_t seed, std::uint64_t first_epoch, std::int64_t n_epochs,
@@ -51,17 +52,26 @@ py::tuple bpr_epochs(const Array<std::int64_t>& indptr, const Array<std::int32_t
   require(!visited || (visited->ndim() == 1 && visited->size() == items.size()), "visited of each positive");
   require(!keys || (keys->ndim() == 1 && keys->size() == n_users), "a key for each user");
   require(!weights || (weights->ndim() == 1 && weights->size() == n_items), "a weight for each item");
+  const bool items_move = move_positives || move_negatives;
+  if (among) {
+    require(among->ndim() == 1 && !items_move && items.size() < (std::int64_t(1) << 31) - n_items,
+            "among where items stay, and places of 31 bits");
+    for (std::int64_t i = 0; i < among->size(); ++i) {
+      require(among->data()[i] > (i == 0 ? -1 : among->data()[i - 1]) && among->data()[i] < n_items,
+              "among to rise within 0..n_items-1");
+    }
+  }
   const PositivesView positives{n_users, n_items, indptr.data(), items.data(),
                                 visited ? reinterpret_cast<const std::uint8_t*>(visited->data()) : nullptr,
                                 keys ? keys->data() : nullptr};
   // Read-only arrays serve for what does not move.
   const auto changed = [](Array<float>& a, bool moves) { return moves ? a.mutable_data() : const_cast<float*>(a.data()); };
-  const bool items_move = move_positives || move_negatives;
   require(user_factors.shape(0) == n_users && item_factors.shape(1) == d, "factors of all users and items, of one width");
   const RankingFactors factors{{changed(user_factors, move_users), n_users, d, d},
                                {changed(item_factors, items_move), n_items, d, d},
                                changed(item_biases, items_move)};
-  const NegativeDraws draws{n_negatives, n_candidates, weights ? weights->data() : nullptr};
+  const NegativeDraws draws{n_negatives, n_candidates, weights ? weights->data() : nullptr,
+                            among ? among->data() : nullptr, among ? among->size() : 0};
   const RankingAim aim{loss == "bpr" ? RankingLoss::bpr : RankingLoss::softmax, sharpness, unit};
   const RankingRates rates{learning_rate,      regularisation, bias_learning_rate, bias_regularisation,
                            move_users, move_positives, move_negatives};
@@ -88,7 +98,8 @@ void register_bpr(py::module_& m) {
   // Conversion would make a copy and change that instead of the caller's arrays.
   const auto array = [](const char* name) { return py::arg(name).noconvert(); };
   m.def("bpr_epochs", &bpr_epochs, array("indptr"), array("items"), array("visited"), array("keys"),
-        array("user_factors"), array("item_factors"), array("item_biases"), array("weights"), py::kw_only(),
+        array("user_factors"), array("item_factors"), array("item_biases"), array("weights"), array("among"),
+        py::kw_only(),
         py::arg("loss"), py::arg("sharpness"), py::arg("unit"), py::arg("n_negatives"), py::arg("n_candidates"), py::arg("learning_rate"),
         py::arg("regularisation"), py::arg("bias_learning_rate"), py::arg("bias_regularisation"),
         py::arg("move_users"), py::arg("move_positives"), py::arg("move_negatives"), py::arg("seed"),

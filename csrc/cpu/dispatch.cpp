@@ -51,7 +51,8 @@ bool has_neon() { return true; }
 #define GPUREC_KERNELS(isa, f32, i8, i4, starts, codes, bf16)                                                             \
   {#isa, has_##isa, scan_tile_f32_##f32, multiply_tile_f32_##f32, multiply_in_order_f32_##f32,                     \
    distance_tile_f32_##f32,                                                                                      \
-   weighted_rows_f32_##f32, bpr_visits_f32_##f32, sgd_epoch_f32_##f32, chosen_gram_f64_##f32, scan_rows_f32_##f32,                         \
+   weighted_rows_f32_##f32, bpr_visits_f32_##f32, bpr_draws_##f32, sgd_epoch_f32_##f32, chosen_gram_f64_##f32,      \
+   scan_rows_f32_##f32,                                                                                            \
    dot64_##f32, neg_squared_distance64_##f32, dot_scores_##f32, neg_squared_distance_scores_##f32,                 \
    widen_rows_##f32, append_dots_##f32, append_neg_squared_distances_##f32,                                         \
    unpack_panel_##f32, pack_panel_##f32, find_above_##f32, near_kth_largest_##f32, keep_above_##f32,               \

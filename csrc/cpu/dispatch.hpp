@@ -28,6 +28,7 @@ struct Kernels {
   DistanceTile distance_tile;
   WeightedRows weighted_rows;
   RankingVisit bpr_visits;
+  PlaceDraws bpr_draws;
   SgdEpoch sgd_epoch;
   ChosenGram chosen_gram;
   ScanRows scan_rows;

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-import gpurec
 from gpurec import RankingRates, bpr_epochs
 from gpurec.backends.cpu import CpuBackend
 from gpurec.backends.ranking import RankingJob
@@ -49,6 +48,7 @@ def case(number: int):
         "n_negatives": int(rng.choice([1, 1, 2, 5, 16, 20])),
         "n_candidates": int(rng.choice([1, 1, 3])),
         "weights": None if chosen is None else np.array(chosen, np.uint32),
+        "among": None if rng.random() < 0.6 else np.flatnonzero(rng.random(n_items) < 0.7).astype(np.int32),
         "seed": int(rng.integers(0, 2**64, dtype=np.uint64)),
         "first_epoch": int(rng.integers(0, 5)),
         "n_epochs": int(rng.choice([1, 2])),
@@ -136,7 +136,7 @@ def test_visits_move_along_the_gradient(loss, n_negatives, sharpness):
         job = RankingJob(
             *how.values(), n_negatives, 1, *vars(rates).values(), True, True, True, seed, 0, 1, 1
         )
-        found, *_ = reference_epochs(matrix, None, None, *moved, None, job)
+        found, *_ = reference_epochs(matrix, None, None, *moved, None, None, job)
         rows = np.setdiff1d(np.flatnonzero(moved[2] != start[2]), [item])
         if len(rows) < n_negatives:  # one was drawn twice: its second step begins where the first ended
             continue
@@ -175,6 +175,22 @@ def test_rows_that_moved_have_length_one(member):
     # What does not move is left at its length.
     bpr_epochs(positives, *given, RATES, moves=("users",), **how)
     assert_same_bits(given[1], before[1], member)
+
+
+@pytest.mark.parametrize("moves", [("users",), ("users", "positives", "negatives")])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_items_that_are_not_among_weigh_nothing(moves, weighted):
+    positives, given = learning()
+    rng = np.random.default_rng([SEED, 23])
+    weights = rng.integers(0, 4, len(given[1])).astype(np.uint32) if weighted else None
+    among = np.sort(rng.permutation(len(given[1]))[:30]).astype(np.int32)
+    masked = np.zeros(len(given[1]), np.uint32)
+    masked[among] = 1 if weights is None else weights[among]
+    got, want = ([table.copy() for table in given] for _ in range(2))
+    bpr_epochs(positives, *got, RATES, weights=weights, among=among, moves=moves)
+    bpr_epochs(positives, *want, RATES, weights=masked, moves=moves)
+    for mine, theirs in zip(got, want):
+        assert_same_bits(mine, theirs, str(moves))
 
 
 def drawn_counts(positives, n_epochs, **how):
@@ -292,97 +308,3 @@ def test_ctrl_c_ends_a_long_call():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-NO_TABLE = np.zeros((3, 2), np.float64)
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "words"),
-    [
-        ({"positives": csr_array((2, 4))}, ValueError, r"item_factors of shape \(4, 2\)"),
-        ({"user_factors": np.zeros((5, 2), np.float32)}, ValueError, r"user_factors of shape \(2, 2\)"),
-        ({"user_factors": NO_TABLE}, TypeError, "user_factors as a C-contiguous float32"),
-        ({"item_factors": np.zeros((3, 3), np.float32)}, ValueError, r"item_factors of shape \(3, 2\)"),
-        ({"item_biases": [0, 0, 0]}, TypeError, "item_biases as .* got list"),
-        ({"rates": replace(RATES, learning_rate=-1.0)}, ValueError, "learning_rate >= 0"),
-        ({"rates": replace(RATES, bias_regularisation=math.nan)}, ValueError, "bias_regularisation >= 0"),
-        ({"loss": "hinge"}, ValueError, "loss of bpr or softmax"),
-        ({"sharpness": 0.0}, ValueError, "sharpness > 0"),
-        ({"sharpness": 1e39}, ValueError, "sharpness > 0"),
-        ({"n_negatives": 0}, ValueError, "n_negatives in 1"),
-        ({"n_candidates": 1.5}, TypeError, "n_candidates as an integer"),
-        ({"seed": -1}, ValueError, "seed in 0"),
-        ({"n_blocks": 0}, ValueError, "n_blocks in 1"),
-        ({"weights": np.ones(3)}, TypeError, "weights as a C-contiguous uint32"),
-        ({"weights": np.ones(2, np.uint32)}, ValueError, r"weights of shape \(3,\)"),
-        ({"visited": np.ones(9, bool)}, ValueError, r"visited of shape \(2,\)"),
-        ({"keys": np.zeros(2, np.int32)}, TypeError, "keys as a C-contiguous int64"),
-        ({"moves": "users"}, ValueError, "moves of users, positives, negatives"),
-        ({"moves": ("users", "biases")}, ValueError, "moves of users"),
-    ],
-)
-def test_wrong_arguments_are_named_and_change_nothing(change, error, words):
-    given = {
-        "positives": csr_array(np.float32([[1, 0, 0], [0, 1, 0]])),
-        "user_factors": np.ones((2, 2), np.float32),
-        "item_factors": np.ones((3, 2), np.float32),
-        "item_biases": np.zeros(3, np.float32),
-        "rates": RATES,
-        **change,
-    }
-    before = [np.copy(given[name]) for name in ("user_factors", "item_factors", "item_biases")]
-    with pytest.raises(error, match=rf"\[bpr_epochs\] expected {words}"):
-        bpr_epochs(**given)
-    after = [given[name] for name in ("user_factors", "item_factors", "item_biases")]
-    assert all(np.array_equal(a, b) for a, b in zip(before, after))
-
-
-def test_tables_that_overlap_or_cannot_change_are_refused():
-    positives = csr_array(np.float32([[1, 0], [0, 1]]))
-    one = np.ones((4, 2), np.float32)
-    with pytest.raises(ValueError, match="apart in memory"):
-        bpr_epochs(positives, one[:2], one[1:3], np.zeros(2, np.float32), RATES)
-    one.flags.writeable = False
-    with pytest.raises(TypeError, match="writeable"):
-        bpr_epochs(positives, one[:2], np.ones((2, 2), np.float32), np.zeros(2, np.float32), RATES)
-
-
-@pytest.mark.skipif(gpurec.backends.available()["cpu"] is not None, reason="needs the native module")
-def test_the_native_entry_never_leaves_its_tables():
-    """The module itself refuses what would touch foreign memory, whoever calls it."""
-    from gpurec._native import cpu as native
-
-    job = vars(RankingJob("bpr", 1.0, False, 1, 1, 0.1, 0, 0.1, 0, True, True, True, 0, 0, 1, 1))
-    sound = {
-        "indptr": np.array([0, 1, 2]),
-        "items": np.array([0, 2], np.int32),
-        "visited": None,
-        "keys": None,
-        "user_factors": np.ones((2, 2), np.float32),
-        "item_factors": np.ones((3, 2), np.float32),
-        "item_biases": np.zeros(3, np.float32),
-        "weights": None,
-    }
-    how = {**job, "isa": "", "n_threads": 1}
-    assert native.bpr_epochs(*sound.values(), **how)[1] == 2
-    for change in (
-        {"items": np.array([0, 3], np.int32)},
-        {"items": np.array([-1, 2], np.int32)},
-        {"indptr": np.array([0, 3, 2])},
-        {"indptr": np.array([0, 1, 3])},
-        {"indptr": np.array([0, 2, 2]), "items": np.array([2, 0], np.int32)},
-        {"item_biases": np.zeros(2, np.float32)},
-        {"user_factors": np.ones((1, 2), np.float32)},
-        {"item_factors": np.ones((3, 1), np.float32)},
-        {"weights": np.ones(4, np.uint32)},
-        {"visited": np.ones(1, bool)},
-        {"keys": np.zeros(3, np.int64)},
-    ):
-        with pytest.raises(ValueError, match="expected"):
-            native.bpr_epochs(*(sound | change).values(), **how)
-    for change in ({"n_negatives": 0}, {"n_blocks": 0}, {"loss": "hinge"}, {"n_candidates": 2**40}):
-        with pytest.raises(ValueError, match="expected"):
-            native.bpr_epochs(*sound.values(), **(how | change))
-    with pytest.raises(TypeError):  # a copy would be changed in the caller's place
-        native.bpr_epochs(*(sound | {"item_biases": np.zeros(3)}).values(), **how)

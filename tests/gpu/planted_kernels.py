@@ -47,6 +47,14 @@ DEFECTS = {
         "a visit that does not wait for what the visit before it wrote",
         "kernels/test_bpr.py::test_an_epoch_has_the_bits_of_its_contract",
     ),
+    "cuda_bpr_lengths_unawaited": (
+        "the length of a row that other lanes are writing yet",
+        "kernels/test_bpr.py::test_an_epoch_has_the_bits_of_its_contract",
+    ),
+    "cuda_bpr_blunt": (
+        "margins without their sharpness",
+        "kernels/test_bpr.py::test_an_epoch_has_the_bits_of_its_contract",
+    ),
     "cuda_barrier_missing": ("a barrier left out", "kernels/test_searches.py::test_any_k"),
     "cuda_half_mask": ("a mask of 16 lanes", "kernels/test_kernels.py::test_a_table_is_what_numpy_makes"),
     "cuda_fence_missing": ("a fence left out", "kernels/test_traces.py::test_no_races"),

@@ -211,12 +211,15 @@ def ranked(backend, **how) -> list[np.ndarray]:
     return tables
 
 
-@pytest.mark.parametrize(("n_negatives", "on_device"), [(3, True), (10_000, False)])
-def test_negatives_for_which_a_block_has_no_room_are_the_hosts(n_negatives, on_device):
+@pytest.mark.parametrize(
+    ("how", "on_device"),
+    [({"n_negatives": 3}, True), ({"n_negatives": 10_000}, False), ({"unit": True, "sharpness": 3.0}, True)],
+)
+def test_negatives_for_which_a_block_has_no_room_are_the_hosts(how, on_device):
     before = NATIVE.counters()["launches"]
-    found = ranked(EmulatedCudaBackend(), n_negatives=n_negatives)
+    found = ranked(EmulatedCudaBackend(), **how)
     assert (NATIVE.counters()["launches"] > before) == on_device
-    for mine, theirs in zip(found, ranked("cpu", n_negatives=n_negatives)):
+    for mine, theirs in zip(found, ranked("cpu", **how)):
         np.testing.assert_array_equal(mine.view(np.uint32), theirs.view(np.uint32))
 
 
@@ -229,13 +232,15 @@ def test_epochs_without_memory_change_nothing(little_memory):
     assert all((table == 1).all() for table in tables)
 
 
-def test_epochs_are_free_of_races():
+@pytest.mark.parametrize("unit", [False, True])
+def test_epochs_are_free_of_races(unit):
     traced = device_module("_cuda_traced")
     if traced is None:
         pytest.skip("the traced module is not built")
     traced.reset_trace()
     weights = RNG.integers(0, 3, 20).astype(np.uint32)
     how = {"weights": weights, "keys": np.arange(12) + 5, "visited": RNG.random(POSITIVES.nnz) < 0.8}
+    how |= {"unit": unit, "sharpness": 3.0 if unit else 1.0, "n_candidates": 3 if unit else 1}
     for mine, theirs in zip(ranked(EmulatedCudaBackend("_cuda_traced"), **how), ranked("cpu", **how)):
         np.testing.assert_array_equal(mine.view(np.uint32), theirs.view(np.uint32))
     seen = traced.trace()

@@ -1,6 +1,7 @@
 // Kernel `bpr` for AVX2: 8 factors at a time.
 #include <cstdint>
 
+#include "blocks.hpp"
 #include "bpr.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -16,7 +17,7 @@
 namespace gpurec::cpu {
 namespace {
 
-constexpr int kWidth = 8;
+constexpr int kWidth = 8, kAtOnce = 4;
 using Vec = __m256;
 
 alignas(32) const std::int32_t kFirst[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -42,6 +43,10 @@ inline float sum_lanes(const Vec* sum) {
 void bpr_visits_f32_avx2(const RankingVisits& visits, const RankingFactors& factors, const RankingSteps& steps,
                          float* scratch, RankingSums& sums) {
   visit_all(visits, factors, steps, scratch, sums);
+}
+
+void bpr_draws_avx2(std::uint64_t stream, std::int64_t first, std::uint64_t n_left, std::int64_t n, std::int32_t* places) {
+  draw_places(stream, first, n_left, n, places);
 }
 
 }  // namespace gpurec::cpu

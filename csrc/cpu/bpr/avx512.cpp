@@ -1,6 +1,7 @@
 // Kernel `bpr` for AVX-512: 16 factors at a time, a lane each.
 #include <cstdint>
 
+#include "blocks.hpp"
 #include "bpr.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -16,7 +17,7 @@
 namespace gpurec::cpu {
 namespace {
 
-constexpr int kWidth = 16;
+constexpr int kWidth = 16, kAtOnce = 8;
 using Vec = __m512;
 
 inline __mmask16 first(std::int64_t n) { return __mmask16(0xffffu >> (kWidth - n)); }
@@ -33,6 +34,20 @@ inline float sum_lanes(const Vec* sum) {
   return _mm_cvtss_f32(two) + _mm_cvtss_f32(_mm_movehdup_ps(two));
 }
 
+// Of eight rows, halves of which are added side by side.
+inline void add_rows(const Vec (&sum)[8][1], float* to) {
+  const auto halves = [&](int r) {
+    return _mm512_shuffle_f32x4(sum[r][0], sum[r + 1][0], 0x44) + _mm512_shuffle_f32x4(sum[r][0], sum[r + 1][0], 0xee);
+  };
+  const auto quarters = [](Vec a, Vec b) { return _mm512_shuffle_f32x4(a, b, 0x88) + _mm512_shuffle_f32x4(a, b, 0xdd); };
+  const Vec first = quarters(halves(0), halves(2)), second = quarters(halves(4), halves(6));
+  const Vec two = _mm512_shuffle_ps(first, second, 0x44) + _mm512_shuffle_ps(first, second, 0xee);
+  const Vec one = two + _mm512_permute_ps(two, 0xb1);
+  const __m512i places = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m256 of_rows = _mm512_castps512_ps256(_mm512_permutexvar_ps(places, one));
+  _mm256_storeu_ps(to, _mm256_loadu_ps(to) + of_rows);
+}
+
 #include "visits.hpp"
 
 }  // namespace
@@ -40,6 +55,10 @@ inline float sum_lanes(const Vec* sum) {
 void bpr_visits_f32_avx512(const RankingVisits& visits, const RankingFactors& factors, const RankingSteps& steps,
                            float* scratch, RankingSums& sums) {
   visit_all(visits, factors, steps, scratch, sums);
+}
+
+void bpr_draws_avx512(std::uint64_t stream, std::int64_t first, std::uint64_t n_left, std::int64_t n, std::int32_t* places) {
+  draw_places(stream, first, n_left, n, places);
 }
 
 }  // namespace gpurec::cpu

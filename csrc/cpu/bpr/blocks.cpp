@@ -51,29 +51,32 @@ void ItemOrder::arrange(std::int64_t n_items, std::int64_t n_blocks, const std::
   add_up(n_blocks);
 }
 
-void ItemOrder::arrange_fixed(std::int64_t n_items, const std::uint32_t* weights, const PositivesView& positives) {
-  item_of.clear();
-  if (weights == nullptr) {
-    item_of.resize(std::size_t(n_items));
+void ItemOrder::arrange_fixed(std::int64_t n_items, const NegativeDraws& draws, const PositivesView& positives) {
+  const std::int64_t n = draws.among == nullptr ? n_items : draws.n_among;
+  item_of.resize(std::size_t(n));
+  if (draws.among == nullptr) {
     std::iota(item_of.begin(), item_of.end(), 0);
   } else {
-    for (std::int64_t item = 0; item < n_items; ++item) {
-      if (weights[item] != 0) item_of.push_back(std::int32_t(item));
-    }
+    std::copy(draws.among, draws.among + n, item_of.begin());
+  }
+  weights = draws.weights;
+  if (weights != nullptr) {
+    const auto never = [&](std::int32_t item) { return weights[item] == 0; };
+    item_of.erase(std::remove_if(item_of.begin(), item_of.end(), never), item_of.end());
   }
   n_drawable = {std::int64_t(item_of.size())};
   if (n_drawable[0] < n_items) {
     item_of.insert(item_of.end(), positives.items, positives.items + positives.indptr[positives.n_users]);
   }
   first = {0, std::int64_t(item_of.size())};
-  this->weights = weights;
   add_up(1);
 }
 
 ItemOrder::Place ItemOrder::place(std::int64_t e, std::int32_t item) const {
   if (!place_of.empty()) return place_of[std::size_t(item)];
   const auto end = item_of.begin() + n_drawable[0];
-  const auto at = weights == nullptr ? item_of.begin() + item : std::lower_bound(item_of.begin(), end, item);
+  const bool are_all = end == item_of.end();
+  const auto at = are_all ? item_of.begin() + item : std::lower_bound(item_of.begin(), end, item);
   const bool drawable = at != end && *at == item;
   return {drawable ? std::int32_t(at - item_of.begin()) : std::int32_t(n_drawable[0] + e), 0};
 }

@@ -48,7 +48,7 @@ struct ItemOrder {
   std::vector<std::uint64_t> before;
   std::vector<std::uint64_t> total;
 
-  void arrange_fixed(std::int64_t n_items, const std::uint32_t* weights, const PositivesView& positives);
+  void arrange_fixed(std::int64_t n_items, const NegativeDraws& draws, const PositivesView& positives);
   void arrange(std::int64_t n_items, std::int64_t n_blocks, const std::uint32_t* weights, std::uint64_t key);
   // Where the item of entry e of the positives stands.
   Place place(std::int64_t e, std::int32_t item) const;

@@ -32,16 +32,22 @@ struct RankingSums {
   std::int64_t n_pairs_right = 0;
 };
 
-// `scratch` holds 4 * n_negatives floats.
+// `scratch` holds 4 * n_negatives + n_candidates floats.
 using RankingVisit = void (*)(const RankingVisits& visits, const RankingFactors& factors, const RankingSteps& steps,
                               float* scratch, RankingSums& sums);
+
+// Drawn places of a run of n_left < 2^31 that begins at `first`: numbers 1, 2, ... n of a stream, as blocks.hpp has them.
+using PlaceDraws = void (*)(std::uint64_t stream, std::int64_t first, std::uint64_t n_left, std::int64_t n,
+                            std::int32_t* places);
 
 // Takes a factor into the product; where it gets large its logarithm goes into the sum.
 void settle_product(RankingSums& sums);
 
 #define GPUREC_DECLARE_BPR(isa)                                                                       \
   void bpr_visits_f32_##isa(const RankingVisits& visits, const RankingFactors& factors,              \
-                            const RankingSteps& steps, float* scratch, RankingSums& sums)
+                            const RankingSteps& steps, float* scratch, RankingSums& sums);           \
+  void bpr_draws_##isa(std::uint64_t stream, std::int64_t first, std::uint64_t n_left, std::int64_t n, \
+                       std::int32_t* places)
 GPUREC_DECLARE_BPR(serial);
 GPUREC_DECLARE_BPR(avx2);
 GPUREC_DECLARE_BPR(avx512);

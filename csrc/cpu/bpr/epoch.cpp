@@ -31,14 +31,14 @@ constexpr std::int64_t kMostPlaces = std::int64_t(1) << 31;
 class Meeting {
  public:
   Meeting(const PositivesView& positives, const RankingFactors& factors, const RankingSteps& steps,
-          const ItemOrder& items, const VisitOrder& order, float* biases, std::uint64_t key, RankingVisit visit)
+          const ItemOrder& items, const VisitOrder& order, float* biases, std::uint64_t key, const Kernels& kernels)
       : positives_(positives), factors_(factors), steps_(steps), items_(items), order_(order), biases_(biases),
-        key_(key), visit_(visit), n_draws_(steps.n_negatives * steps.n_candidates),
+        key_(key), visit_(kernels.bpr_visits), draws_(kernels.bpr_draws), n_draws_(steps.n_negatives * steps.n_candidates),
         most_(std::max<std::int64_t>(kDrawsAtOnce / n_draws_, 1)) {
     users_.resize(std::size_t(most_));
     chosen_.resize(std::size_t(most_));
     negatives_.resize(std::size_t(most_ * n_draws_));
-    scratch_.resize(std::size_t(4 * steps.n_negatives));
+    scratch_.resize(std::size_t(4 * steps.n_negatives + steps.n_candidates));
   }
 
   void run(std::int64_t begin, std::int64_t end, std::int64_t item_block) {
@@ -87,37 +87,44 @@ class Meeting {
       }
       users_[std::size_t(n_)] = user;
       chosen_[std::size_t(n_)] = place;
-      std::int32_t* const negatives = negatives_.data() + n_ * n_draws_;
       const std::uint64_t pair = (user_key << 32) + std::uint64_t(items_.item_of[std::size_t(place)]);
-      std::uint64_t stream = mix64(key_ + kGolden * pair);
-      for (std::int64_t draw = 0; draw < n_draws_; ++draw) {
-        stream += kGolden;
-        const std::uint64_t at = part_of(mix64(stream), left);
-        negatives[draw] = items_.alike() ? place_alike(at) : place_by_weight(at);
-      }
+      draw(mix64(key_ + kGolden * pair), left, negatives_.data() + n_ * n_draws_);
       if (++n_ == most_) flush();
     }
   }
 
-  // Number `at` of the places that the user does not have: one more for each of theirs that stands before it.
-  std::int32_t place_alike(std::uint64_t at) const {
-    std::int32_t place = std::int32_t(first_ + std::int64_t(at));
-    if (GPUREC_PLANTED(bpr_positives_drawn)) return place;
-    if (taken_.size() <= kFewTaken) {
-      for (const std::int32_t taken : taken_) place += place >= taken ? 1 : 0;
-      return place;
+  void draw(std::uint64_t stream, std::uint64_t left, std::int32_t* negatives) const {
+    if (!items_.alike()) {
+      for (std::int64_t i = 0; i < n_draws_; ++i) {
+        negatives[i] = place_by_weight(part_of(mix64(stream + kGolden * std::uint64_t(i + 1)), left));
+      }
+      return;
     }
-    std::size_t low = 0;  // of taken_ that are not beyond
+    draws_(stream, first_, left, n_draws_, negatives);
+    if (GPUREC_PLANTED(bpr_positives_drawn)) return;
+    // Number n of the places that the user does not have: one more for each of theirs that stands before it.
+    if (taken_.size() <= kFewTaken) {
+      for (const std::int32_t taken : taken_) {
+        for (std::int64_t i = 0; i < n_draws_; ++i) negatives[i] += negatives[i] >= taken ? 1 : 0;
+      }
+    } else {
+      for (std::int64_t i = 0; i < n_draws_; ++i) negatives[i] += n_taken_before(negatives[i]);
+    }
+  }
+
+  // How many of the user's places stand before a number of those that are left.
+  std::int32_t n_taken_before(std::int32_t number) const {
+    std::size_t low = 0;
     for (std::size_t n = taken_.size(); n > 0;) {
       const std::size_t half = n / 2;
-      if (taken_[low + half] <= place + std::int32_t(low + half)) {
+      if (taken_[low + half] <= number + std::int32_t(low + half)) {
         low += half + 1;
         n -= half + 1;
       } else {
         n = half;
       }
     }
-    return place + std::int32_t(low);
+    return std::int32_t(low);
   }
 
   // The same where each place is as wide as its weight.
@@ -150,6 +157,7 @@ class Meeting {
   float* const biases_;
   const std::uint64_t key_;
   const RankingVisit visit_;
+  const PlaceDraws draws_;
   const std::int64_t n_draws_, most_;
   std::int64_t first_ = 0, n_drawable_ = 0, n_visits_ = 0, n_skipped_ = 0;
   std::int64_t n_ = 0;  // visits that wait
@@ -185,22 +193,27 @@ RankingTotals bpr_epochs(const PositivesView& positives, const RankingFactors& f
       if (items_move || n_positives > kMostPlaces - positives.n_items) {
         items.arrange(positives.n_items, n_item_blocks, draws.weights, epoch_key(seed, number, Purpose::blocks));
       } else {
-        items.arrange_fixed(positives.n_items, draws.weights, positives);
+        items.arrange_fixed(positives.n_items, draws, positives);
       }
       parallel_for(n_threads, n_user_blocks, [&](std::int64_t block) {
         order.arrange(positives, users[std::size_t(block)], users[std::size_t(block) + 1], block, n_item_blocks, items);
       });
     }
-    biases.resize(items.item_of.size());
-    for (std::size_t place = 0; place < biases.size(); ++place) biases[place] = factors.biases[items.item_of[place]];
+    if (epoch == 0 || items_move) {
+      biases.resize(items.item_of.size());
+      for (std::size_t place = 0; place < biases.size(); ++place) biases[place] = factors.biases[items.item_of[place]];
+    }
     const std::uint64_t key = epoch_key(seed, number, Purpose::draws);
     for (std::int64_t round = 0; round < n_item_blocks; ++round) {
       parallel_for(n_threads, n_user_blocks, [&](std::int64_t block) {
         const std::int64_t item_block = (block + round) % n_item_blocks;
         const std::int64_t* const first = order.first.data() + block * (n_item_blocks + 1) + item_block;
-        Meeting meeting(positives, factors, steps, items, order, biases.data(), key, kernels.bpr_visits);
+        RankingTotals& of_task = of_tasks[std::size_t(round * n_user_blocks + block)];
+        of_task = RankingTotals{};
+        if (first[0] == first[1]) return;  // of newcomers few tasks are not empty
+        Meeting meeting(positives, factors, steps, items, order, biases.data(), key, kernels);
         meeting.run(first[0], first[1], item_block);
-        of_tasks[std::size_t(round * n_user_blocks + block)] = meeting.totals();
+        of_task = meeting.totals();
       });
       between_rounds();
     }

@@ -1,12 +1,13 @@
 // Kernel `bpr`, plain C++: the form that the others are checked against and that any processor runs.
 #include <cstdint>
 
+#include "blocks.hpp"
 #include "bpr.hpp"
 
 namespace gpurec::cpu {
 namespace {
 
-constexpr int kWidth = 4;
+constexpr int kWidth = 4, kAtOnce = 2;
 
 struct Vec {
   float lane[kWidth];
@@ -51,6 +52,10 @@ inline float sum_lanes(const Vec* sum) {
 void bpr_visits_f32_serial(const RankingVisits& visits, const RankingFactors& factors, const RankingSteps& steps,
                            float* scratch, RankingSums& sums) {
   visit_all(visits, factors, steps, scratch, sums);
+}
+
+void bpr_draws_serial(std::uint64_t stream, std::int64_t first, std::uint64_t n_left, std::int64_t n, std::int32_t* places) {
+  draw_places(stream, first, n_left, n, places);
 }
 
 }  // namespace gpurec::cpu

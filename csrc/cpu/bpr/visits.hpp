@@ -1,5 +1,5 @@
 // The body of kernel `bpr`, for the vectors of whoever includes it inside a target region: Vec of kWidth floats, load,
-// load_part, store, store_part, splat and sum_lanes. No header may be included here.
+// load_part, store, store_part, splat, sum_lanes, and sum_rows of kAtOnce rows. No header may be included here.
 //
 // The lanes belong to the contract: lane l of 16 adds the terms of components l, l + 16, ... in that order from +0, then
 // halves are added (8, 4, 2, 1). Products and sums are rounded one by one. So every ISA gives the same bits.
@@ -60,6 +60,55 @@ inline float margin(const float* p, const float* q_i, const float* q_j, std::int
     sum[l] = sum[l] + load_n(p + c, n) * (load_n(q_i + c, n) - load_n(q_j + c, n));
   }
   return (bias_i - bias_j) + sum_lanes(sum);
+}
+
+// Adds the sums of lanes of rows to floats.
+template <int kRows>
+inline void add_rows(const Vec (&sum)[kRows][kParts], float* to) {
+  for (int r = 0; r < kRows; ++r) to[r] = to[r] + sum_lanes(sum[r]);
+}
+
+// b + p . q of rows at places, kRows of them at once, so that no sum waits for another.
+template <int kRows>
+inline void score_rows(const float* p, const float* items, std::int64_t stride, const std::int32_t* item_of,
+                       const std::int32_t* places, const float* biases, std::int64_t d, float* scores) {
+  const float* q[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) q[r] = items + item_of[places[r]] * stride;
+  Vec sum[kRows][kParts];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    for (int l = 0; l < kParts; ++l) sum[r][l] = splat(0.0f);
+  }
+  std::int64_t c = 0;
+  for (; c + kLanes <= d; c += kLanes) {
+#pragma GCC unroll 4
+    for (int l = 0; l < kParts; ++l) {
+      const Vec of_user = load(p + c + l * kWidth);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) sum[r][l] = sum[r][l] + of_user * load(q[r] + c + l * kWidth);
+    }
+  }
+  for (int l = 0; c < d; c += kWidth, ++l) {
+    const std::int64_t n = d - c < kWidth ? d - c : kWidth;
+    const Vec of_user = load_n(p + c, n);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r][l] = sum[r][l] + of_user * load_n(q[r] + c, n);
+  }
+  for (int r = 0; r < kRows; ++r) scores[r] = biases[places[r]];
+  add_rows(sum, scores);
+}
+
+// Which of n scores is the highest, of equal ones the first.
+inline std::int64_t highest_of(const float* scores, std::int64_t n) {
+  std::int64_t at = 0;
+  float most = scores[0];
+  for (std::int64_t t = 1; t < n; ++t) {  // without a branch, which would be guessed wrong
+    const bool higher = scores[t] > most;
+    most = higher ? scores[t] : most;
+    at = higher ? t : at;
+  }
+  return at;
 }
 
 // Sum of n floats in lanes.
@@ -181,8 +230,8 @@ inline Keeps keeps_of(const RankingRates& rates, std::int64_t n) {
   return {1.0f - decay, 1.0f - decay, 1.0f - decay / float(n), 1.0f - bias_decay, 1.0f - bias_decay / float(n)};
 }
 
-// Rows of visits so far ahead are asked for.
-constexpr std::int64_t kAhead = 4;
+// Rows of visits, or of draws, so far ahead are asked for.
+constexpr std::int64_t kAhead = 4, kDrawsAhead = 16;
 
 // Visits with one negative, drawn once. A function of its own, as its loop needs most registers.
 template <bool kAll, bool kUnit>
@@ -224,11 +273,33 @@ __attribute__((noinline)) void visit_pairs(const RankingVisits& visits, const Ra
   out = sums;
 }
 
+// Which of n draws from one on scores highest, of equal ones the first; of n_all, those to come are asked for.
+inline std::int64_t hardest(const float* p, const RankingFactors& factors, const RankingVisits& visits, std::int64_t first,
+                            std::int64_t n, std::int64_t n_all, float* scores) {
+  const float* const items = factors.items.data;
+  const std::int64_t d = factors.users.cols, stride = factors.items.row_stride;
+  const std::int32_t* const places = visits.negatives + first;
+  const std::int64_t n_ahead = n_all - first;  // of places
+  const auto ask = [&](std::int64_t t) {
+    if (t < n_ahead) prefetch_row(items + visits.item_of[places[t]] * stride, d);
+  };
+  std::int64_t t = 0;
+  for (; t + kAtOnce <= n; t += kAtOnce) {
+    for (int r = 0; r < kAtOnce; ++r) ask(t + r + kDrawsAhead);
+    score_rows<kAtOnce>(p, items, stride, visits.item_of, places + t, visits.biases, d, scores + t);
+  }
+  for (; t < n; ++t) {
+    ask(t + kDrawsAhead);
+    score_rows<1>(p, items, stride, visits.item_of, places + t, visits.biases, d, scores + t);
+  }
+  return highest_of(scores, n);
+}
+
 // Visits with several negatives, or each the highest-scored of several draws.
 __attribute__((noinline)) inline void visit_many(const RankingVisits& visits, const RankingFactors& factors,
                                                  const RankingSteps& steps, float* scratch, RankingSums& sums) {
   const std::int64_t d = factors.users.cols, n = steps.n_negatives, n_candidates = steps.n_candidates;
-  const std::int64_t stride = factors.items.row_stride, n_draws = n * n_candidates;
+  const std::int64_t stride = factors.items.row_stride, n_draws = n * n_candidates, n_all = visits.n * n_draws;
   const RankingRates rates = steps.rates;
   const Keeps keep = keeps_of(rates, n);
   float* const items = factors.items.data;
@@ -237,24 +308,19 @@ __attribute__((noinline)) inline void visit_many(const RankingVisits& visits, co
   float* const row_steps = scratch + n;
   std::int32_t* const rows = reinterpret_cast<std::int32_t*>(scratch + 2 * n);
   std::int32_t* const places = reinterpret_cast<std::int32_t*>(scratch + 3 * n);
+  float* const scores = scratch + 4 * n;
   for (std::int64_t v = 0; v < visits.n; ++v) {
     float* const p = factors.users.row(visits.users[v]);
     const std::int32_t place_i = visits.positives[v];
     float* const q_i = items + visits.item_of[place_i] * stride;
     const float bias_i = biases[place_i];
-    const std::int32_t* const drawn = visits.negatives + v * n_draws;
-    for (std::int64_t j = 0; j < n; ++j) {
-      // Of equal scores the first that was drawn.
-      for (std::int64_t t = 0; t < n_candidates; ++t) {
-        const std::int64_t draw = v * n_draws + j * n_candidates + t;
-        if (draw + kAhead < visits.n * n_draws) {
-          prefetch_row(items + visits.item_of[visits.negatives[draw + kAhead]] * stride, d);
-        }
-        const std::int32_t place = drawn[j * n_candidates + t];
-        const std::int32_t row = visits.item_of[place];
-        const float x = margin(p, q_i, items + row * stride, d, bias_i, biases[place]);
-        if (t == 0 || x < pulls[j]) pulls[j] = x, rows[j] = row, places[j] = place;
-      }
+    std::int64_t draw = v * n_draws;
+    for (std::int64_t j = 0; j < n; ++j, draw += n_candidates) {
+      const std::int64_t chosen = n_candidates == 1 ? 0 : hardest(p, factors, visits, draw, n_candidates, n_all, scores);
+      const std::int32_t place = visits.negatives[draw + chosen];
+      const std::int32_t row = visits.item_of[place];
+      pulls[j] = margin(p, q_i, items + row * stride, d, bias_i, biases[place]);
+      rows[j] = row, places[j] = place;
     }
     const float pull_i = pulls_of(pulls, n, steps.aim, sums);
     for (std::int64_t j = 0; j < n; ++j) row_steps[j] = rates.rate * pulls[j];
@@ -271,6 +337,18 @@ __attribute__((noinline)) inline void visit_many(const RankingVisits& visits, co
         bias_j = keep.bias_negative * bias_j - rates.bias_rate * pulls[j];
       }
     }
+  }
+}
+
+// mix64 and part_of in steps that vectors have: halves of 32 bits, as no number is beyond 2^31.
+inline void draw_places(std::uint64_t stream, std::int64_t first, std::uint64_t n_left, std::int64_t n, std::int32_t* places) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::uint64_t z = stream + kGolden * std::uint64_t(i + 1);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z = z ^ (z >> 31);
+    const std::uint64_t part = ((z >> 32) * n_left + ((z & 0xffffffffu) * n_left >> 32)) >> 32;
+    places[i] = std::int32_t(first + std::int64_t(part));
   }
 }
 

@@ -132,9 +132,8 @@ GPUREC_DEVICE float pull_of_pair(float x, RankingLosses& losses) {
   return (x > 0.0f ? small : 1.0f) / z;
 }
 
-// Margins of n negatives in shared memory become pulls; the sum of those. All lanes, which agree.
+// Margins of n negatives in shared memory, times the sharpness, become pulls; the sum of those. All lanes, which agree.
 GPUREC_DEVICE float pulls_of(float* x, int n, bool softmax, RankingLosses& losses) {
-  for (int j = 0; j < n; ++j) losses.n_right += x[j] > 0.0f;
   if (!softmax || n == 1) {
     float pull = 0.0f;
     for (int j = 0; j < n; ++j) {
@@ -158,6 +157,16 @@ GPUREC_DEVICE float pulls_of(float* x, int n, bool softmax, RankingLosses& losse
   return sum_in_lanes(n, [=](int j) { return x[j]; });
 }
 
+// A row is divided by its length; one of zeros stays. All lanes of a warp.
+GPUREC_DEVICE void to_unit(float* row, int d) {
+  if (!GPUREC_PLANTED(cuda_bpr_lengths_unawaited)) sync_warp();  // other lanes have written what this one reads
+  const float squares = sum_in_lanes(d, [=](int k) { return row[k] * row[k]; });
+  sync_warp();  // all have read
+  if (!(squares > 0.0f)) return;
+  const float by = 1.0f / std::sqrt(squares);
+  for (int k = lane_index(); k < d; k += kWarp) row[k] = by * row[k];
+}
+
 // Kernel bpr_round: the tasks of one round, a warp each: block b of users meets block (b + round) % n_item_blocks of items,
 // visit after visit; rows and biases move as cpu/bpr/visits.hpp says, operation by operation. -> factors, biases, sums.
 // Launch: any grid, blocks of whole warps. shared: 8 n_negatives bytes a warp, rounded up to 16 a piece.
@@ -168,7 +177,7 @@ GPUREC_KERNEL(bpr_round, RankingParams, 128, 4) {
   SharedMemory memory;
   float* const pulls = memory.take<float>(round_up(n, 4) * n_warps) + round_up(n, 4) * warp_index();
   std::int32_t* const rows = memory.take<std::int32_t>(round_up(n, 4) * n_warps) + round_up(n, 4) * warp_index();
-  const float rate = float(p.rate), bias_rate = float(p.bias_rate);
+  const float rate = float(p.rate), bias_rate = float(p.bias_rate), sharpness = float(p.sharpness);
   const float decay = rate * float(p.penalty), bias_decay = bias_rate * float(p.bias_penalty);
   const float keep = 1.0f - decay, keep_each = 1.0f - decay / float(n);
   const float keep_bias = 1.0f - bias_decay, keep_each_bias = 1.0f - bias_decay / float(n);
@@ -189,16 +198,19 @@ GPUREC_KERNEL(bpr_round, RankingParams, 128, 4) {
       const float bias = p.biases[item];
       ++losses.n_visits;
       for (int j = 0; j < n; ++j) {
-        float least = 0.0f;
-        std::int32_t hardest = 0;
-        for (int c = 0; c < n_candidates; ++c) {  // of equal scores the first that was drawn
+        std::int32_t hardest = drawn[j * n_candidates];
+        float most = 0.0f;
+        for (int c = 0; c < n_candidates && n_candidates > 1; ++c) {  // of equal scores the first that was drawn
           const std::int32_t row = drawn[j * n_candidates + c];
           const float* const other = p.items + std::int64_t(row) * p.item_stride;
-          const float x = (bias - p.biases[row]) +
-                          sum_in_lanes(d, [=](int k) { return of_user[k] * (of_item[k] - other[k]); });
-          if (c == 0 || x < least) least = x, hardest = row;
+          const float score = p.biases[row] + sum_in_lanes(d, [=](int k) { return of_user[k] * other[k]; });
+          if (c == 0 || score > most) most = score, hardest = row;
         }
-        if (lane == 0) pulls[j] = least, rows[j] = hardest;
+        const float* const other = p.items + std::int64_t(hardest) * p.item_stride;
+        const float x = (bias - p.biases[hardest]) +
+                        sum_in_lanes(d, [=](int k) { return of_user[k] * (of_item[k] - other[k]); });
+        losses.n_right += x > 0.0f;
+        if (lane == 0) pulls[j] = GPUREC_PLANTED(cuda_bpr_blunt) ? x : x * sharpness, rows[j] = hardest;
       }
       sync_warp();
       const float pull = pulls_of(pulls, n, p.softmax != 0, losses);
@@ -213,6 +225,11 @@ GPUREC_KERNEL(bpr_round, RankingParams, 128, 4) {
         }
         if (p.move_users != 0) of_user[k] = keep * user + sum;
         if (p.move_positives != 0) of_item[k] = keep * own + (rate * pull) * user;
+      }
+      if (p.unit != 0) {
+        if (p.move_users != 0) to_unit(of_user, d);
+        if (p.move_positives != 0) to_unit(of_item, d);
+        for (int j = 0; j < n && p.move_negatives != 0; ++j) to_unit(p.items + std::int64_t(rows[j]) * p.item_stride, d);
       }
       if (lane == 0) {
         if (p.move_positives != 0) p.biases[item] = keep_bias * bias + bias_rate * pull;

@@ -261,10 +261,11 @@ struct RankingParams {
   double* fractions;        // (n_rounds, n_user_blocks)
   std::int64_t* counts;     // (n_rounds, n_user_blocks, 4) exponent, visits, pairs right, skipped
   std::int64_t draw_key;    // its 64 bits
-  double rate;              // these four are float32
+  double rate;              // these five are float32
   double penalty;
   double bias_rate;
   double bias_penalty;
+  double sharpness;
   std::int64_t n_positives;
   std::int64_t n_user_blocks;
   std::int64_t n_item_blocks;  // as many rounds
@@ -274,6 +275,7 @@ struct RankingParams {
   std::int64_t user_stride;
   std::int64_t item_stride;
   std::int64_t softmax;
+  std::int64_t unit;
   std::int64_t move_users;
   std::int64_t move_positives;
   std::int64_t move_negatives;

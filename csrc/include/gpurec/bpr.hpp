@@ -38,6 +38,8 @@ struct NegativeDraws {
   std::int64_t n = 1;             // negatives of a visit
   std::int64_t n_candidates = 1;  // draws for each of them, of which the highest score is taken
   const std::uint32_t* weights = nullptr;  // of each item, by which it is drawn; null draws all alike
+  const std::int32_t* among = nullptr;     // rows of the only items that are drawn, rising; items do not move then
+  std::int64_t n_among = 0;
 };
 
 struct RankingAim {

@@ -8,9 +8,12 @@ from .. import config
 from .._native import cpu as native
 from . import reference_bpr
 from .base import SparseRows
-from .ranking import RankingJob
+from .ranking import RankingJob, weights_among
 
 __all__ = ["bpr_epochs", "native_bpr_epochs"]
+
+
+_MOST_PLACES = 2**31
 
 
 def bpr_epochs(positives: SparseRows, *arrays: Any, job: RankingJob) -> Any:
@@ -23,4 +26,8 @@ def bpr_epochs(positives: SparseRows, *arrays: Any, job: RankingJob) -> Any:
 def native_bpr_epochs(positives: SparseRows, *arrays: Any, job: RankingJob, isa: str, n_threads: int) -> Any:
     """As `Backend.bpr_epochs`, on an instruction set and a number of threads."""
     entries = positives.indptr, positives.columns
-    return native.bpr_epochs(*entries, *arrays, **vars(job), isa=isa, n_threads=n_threads)
+    *arrays, weights, among = arrays
+    # Where items move all of them are put in order anyway, and places have 31 bits.
+    if among is not None and (job.items_move or len(positives.columns) >= _MOST_PLACES - positives.n_columns):
+        weights, among = weights_among(weights, among, positives.n_columns), None
+    return native.bpr_epochs(*entries, *arrays, weights, among, **vars(job), isa=isa, n_threads=n_threads)

@@ -10,7 +10,17 @@ import numpy as np
 if TYPE_CHECKING:
     from .base import SparseRows
 
-__all__ = ["BLOCKS", "DRAWS", "GOLDEN", "RankingJob", "Ranks", "epoch_key", "mix", "user_bounds"]
+__all__ = [
+    "BLOCKS",
+    "DRAWS",
+    "GOLDEN",
+    "RankingJob",
+    "Ranks",
+    "epoch_key",
+    "mix",
+    "user_bounds",
+    "weights_among",
+]
 
 GOLDEN = 0x9E3779B97F4A7C15
 BLOCKS, DRAWS = 1, 2  # what random numbers are for
@@ -72,6 +82,15 @@ def user_bounds(indptr: np.ndarray, n_blocks: int) -> list[int]:
     return [0, *np.searchsorted(indptr[:-1], starts).tolist(), len(indptr) - 1]
 
 
+def weights_among(weights: np.ndarray | None, among: np.ndarray | None, n_items: int) -> np.ndarray | None:
+    """How likely each item is drawn where others than `among` never are."""
+    if among is None:
+        return weights
+    of_all = np.zeros(n_items, np.uint32)
+    of_all[among] = 1 if weights is None else weights[among]
+    return of_all
+
+
 class Ranks(Protocol):
     """Part of a backend."""
 
@@ -84,6 +103,7 @@ class Ranks(Protocol):
         item_factors: np.ndarray,
         item_biases: np.ndarray,
         weights: np.ndarray | None,
+        among: np.ndarray | None,
         *,
         job: RankingJob,
     ) -> tuple[float, int, int, int]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .base import SparseRows
-from .ranking import BLOCKS, DRAWS, GOLDEN, RankingJob, epoch_key, mix, user_bounds
+from .ranking import BLOCKS, DRAWS, GOLDEN, RankingJob, epoch_key, mix, user_bounds, weights_among
 
 __all__ = ["bpr_epochs"]
 
@@ -41,12 +41,14 @@ def bpr_epochs(
     item_factors: np.ndarray,
     item_biases: np.ndarray,
     weights: np.ndarray | None,
+    among: np.ndarray | None,
     job: RankingJob,
 ) -> tuple[float, int, int, int]:
     """Make epochs of visits, changing factors and biases in place; see `gpurec.ops.bpr.bpr_epochs`."""
     model = _Model(user_factors, item_factors, item_biases, job)
     visited = np.ones(len(positives.columns), bool) if visited is None else visited
     keys = np.arange(positives.n_rows) if keys is None else keys
+    weights = weights_among(weights, among, positives.n_columns)
     weights = np.ones(positives.n_columns, np.uint32) if weights is None else weights
     # What of a task is added first does not show in the reference's sums, which no test compares bit for bit.
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -132,17 +134,13 @@ class _Model:
         job, keep = self.job, self.keep
         p, q, bias = self.users[user].copy(), self.items[item].copy(), self.biases[item]
 
-        def margin(row: int) -> Any:
-            return (bias - self.biases[row]) + _sum_in_lanes(p * (q - self.items[row]))
-
         rows, margins = [], []
         for first in range(0, len(drawn), job.n_candidates):
-            candidates = [(margin(row), row) for row in drawn[first : first + job.n_candidates]]
-            best = candidates[0]
-            for candidate in candidates[1:]:
-                best = candidate if candidate[0] < best[0] else best
-            margins.append(best[0])
-            rows.append(best[1])
+            row = drawn[first]
+            if job.n_candidates > 1:
+                row = self._hardest(p, drawn[first : first + job.n_candidates])
+            rows.append(row)
+            margins.append((bias - self.biases[row]) + _sum_in_lanes(p * (q - self.items[row])))
         x = np.array(margins, self.users.dtype)
         self.n_visits += 1
         self.n_pairs_right += int((x > 0).sum())
@@ -169,6 +167,14 @@ class _Model:
         if job.move_negatives:
             for row, strength in zip(rows, pulls):
                 self.biases[row] = keep["each_bias"] * self.biases[row] - self.bias_rate * strength
+
+    def _hardest(self, p: np.ndarray, drawn: list[int]) -> int:
+        """The row that scores highest, of equal ones the first."""
+        scores = [self.biases[row] + _sum_in_lanes(p * self.items[row]) for row in drawn]
+        best = 0
+        for i in range(1, len(scores)):
+            best = i if scores[i] > scores[best] else best
+        return drawn[best]
 
     def _pulls(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """How strongly each negative pulls, and their sum; adds to the loss."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,8 @@ _FEWEST_TASKS, _VISITS_OF_ITEM = 8, 4
 # A negative is as good as drawn from all items where its block is one of so many of them.
 _LEAST_ITEMS = 256
 _MOST_BLOCKS = 4096
+# As Python's numbers: with its own, NumPy would compare in float32, and warn of what is infinite there.
+_LEAST_FLOAT, _MOST_FLOAT = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def bpr_epochs(
     n_negatives: int = 1,
     n_candidates: int = 1,
     weights: np.ndarray | None = None,
+    among: np.ndarray | None = None,
     seed: int = 0,
     first_epoch: int = 0,
     n_epochs: int = 1,
@@ -148,9 +150,12 @@ def bpr_epochs(
     n_negatives : int
         Drawn for each visit, with replacement.
     n_candidates : int
-        Each negative is the highest-scored of so many draws ("hard" negatives), of equal ones the first.
+        Each negative is of so many draws that with the highest b_j + p_u . q_j ("hard" negatives), of equal
+        ones the first.
     weights : uint32 array, shape (n_items,), optional
         How likely an item is drawn; 0 is never. By default all are alike.
+    among : int32 array, rising rows of items, optional
+        The only ones that are drawn. Where items do not move, the others then take no time.
     seed, first_epoch, n_epochs : int
         Epochs first_epoch, first_epoch + 1, ... of what the seed begins; done one by one they are the same.
     n_blocks : int, optional
@@ -163,8 +168,8 @@ def bpr_epochs(
         What moves; the rest is read only. Biases move with their items. Where items do not move, there is one
         block of them, and a user's factors depend on nobody else.
     backend : str or Backend, optional
-        "cuda" computes on the device where a block's shared memory holds a visit's negatives, and on the host
-        with `unit` or another sharpness than 1; "cupy" on the host.
+        "cuda" computes on the device where a block's shared memory holds a visit's negatives, else on the
+        host as "cupy" does.
 
     Returns
     -------
@@ -231,13 +236,20 @@ def bpr_epochs(
     ):
         if array is not None:
             _check_array(name, array, dtype, (n,))
+    if among is not None:
+        _check_array("among", among, np.int32, np.shape(among)[:1])
+        if len(among) and (among[0] < 0 or among[-1] >= n_items or not (among[1:] > among[:-1]).all()):
+            rows = f"0..{n_items - 1}"
+            raise ValueError(f"[{op}] expected among to rise within {rows}, got other rows; sort them")
     for name, rate in vars(rates).items():
-        if not (math.isfinite(rate) and rate >= 0):
-            raise ValueError(f"[{op}] expected {name} >= 0 and finite, got {rate}; choose another")
+        if not 0 <= rate <= _MOST_FLOAT:
+            raise ValueError(f"[{op}] expected {name} >= 0 and finite in float32, got {rate}; choose another")
     if loss not in LOSSES:
         raise ValueError(f"[{op}] expected loss of {' or '.join(LOSSES)}, got {loss!r}; choose one")
-    if not np.finfo(np.float32).tiny <= sharpness <= np.finfo(np.float32).max:
-        raise ValueError(f"[{op}] expected sharpness > 0 and finite, got {sharpness}; choose another")
+    if not _LEAST_FLOAT <= sharpness <= _MOST_FLOAT:
+        raise ValueError(
+            f"[{op}] expected sharpness > 0 and finite in float32, got {sharpness}; choose another"
+        )
     job = RankingJob(
         loss=loss,
         sharpness=sharpness,
@@ -253,7 +265,7 @@ def bpr_epochs(
         if n_blocks is None
         else _whole("n_blocks", n_blocks, 1, _MOST_BLOCKS),
     )
-    arrays = visited, keys, user_factors, item_factors, item_biases, weights
+    arrays = visited, keys, user_factors, item_factors, item_biases, weights, among
     total, n_visits, n_right, n_skipped = select(backend).bpr_epochs(matrix, *arrays, job=job)
     n = max(n_visits, 1)
     return RankingEpochs(total / n, n_visits, n_skipped, n_right / (n * job.n_negatives))

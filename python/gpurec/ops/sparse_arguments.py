@@ -99,6 +99,8 @@ def _check_within(indices: np.ndarray, n: int, name: str, op: str) -> None:
 def _ascends(indices: np.ndarray, indptr: np.ndarray) -> bool:
     """Whether indices ascend strictly within each row."""
     steps = indices[1:] > indices[:-1]
+    if len(indptr) == 2:
+        return bool(steps.all())
     starts = indptr[1:-1]
     steps[starts[(starts > 0) & (starts < len(indices))] - 1] = True  # from one row into the next
     return bool(steps.all())

@@ -45,10 +45,22 @@ def exp(y: np.float32) -> np.float32:
 class Epoch:
     """One epoch's arrays, and its visits in NumPy."""
 
-    def __init__(self, seed: int, d: int, *, weighted: bool, n_negatives: int, n_candidates: int, loss: str):
+    def __init__(
+        self,
+        seed: int,
+        d: int,
+        *,
+        weighted: bool,
+        n_negatives: int,
+        n_candidates: int,
+        loss: str,
+        sharpness: float,
+        unit: bool,
+    ):
         rng = np.random.default_rng([seed, d])
         self.n_users, self.n_items, self.n_blocks, self.d = 20, 40, 3, d
         self.n, self.n_candidates, self.loss = n_negatives, n_candidates, loss
+        self.sharpness, self.unit = F32(sharpness), unit
         self.moves = [True, True, True] if seed % 3 else rng.permutation([True, False, True]).tolist()
         self.rates = F32([0.3, 0.05, 0.2, 0.1]).tolist()
         self.users = rng.standard_normal((self.n_users, d), dtype=F32)
@@ -126,30 +138,36 @@ class Epoch:
         rate, penalty, bias_rate, bias_penalty = F32(self.rates)
         user, item, n = self.users_of[t], self.item_of[self.places[t]], F32(self.n)
         p, q, bias = self.users[user].copy(), self.items[item].copy(), self.biases[item]
-        of = [(bias - self.biases[row]) + lanes(p * (q - self.items[row])) for row in drawn]
+        scores = [self.biases[row] + lanes(p * self.items[row]) for row in drawn]
         groups = [range(i, i + self.n_candidates) for i in range(0, len(drawn), self.n_candidates)]
-        best = [min(group, key=lambda i: of[i]) for group in groups]
-        x = F32([of[i] for i in best])
+        rows = [drawn[max(group, key=lambda i: scores[i])] for group in groups]
+        x = F32([(bias - self.biases[row]) + lanes(p * (q - self.items[row])) for row in rows])
         self.found[1] += 1
         self.found[2] += int((x > 0).sum())
-        pulls = self.pulls(x)
+        pulls = self.pulls(x * self.sharpness)
         pull = pulls[0] if len(x) == 1 else lanes(pulls)
         decay, bias_decay, one = rate * penalty, bias_rate * bias_penalty, F32(1)
         pulled = np.zeros_like(p)
-        for i, strength in zip(best, pulls):
-            old = self.items[drawn[i]].copy()
+        for row, strength in zip(rows, pulls):
+            old = self.items[row].copy()
             pulled = pulled + (rate * strength) * (q - old)
             if self.moves[2]:
-                self.items[drawn[i]] = (one - decay / n) * old - (rate * strength) * p
+                self.items[row] = (one - decay / n) * old - (rate * strength) * p
         if self.moves[0]:
             self.users[user] = (one - decay) * p + pulled
         if self.moves[1]:
             self.items[item] = (one - decay) * q + (rate * pull) * p
             self.biases[item] = (one - bias_decay) * bias + bias_rate * pull
-        for i, strength in zip(best, pulls):
+        for row, strength in zip(rows, pulls):
             if self.moves[2]:
-                old = self.biases[drawn[i]]
-                self.biases[drawn[i]] = (one - bias_decay / n) * old - bias_rate * strength
+                old = self.biases[row]
+                self.biases[row] = (one - bias_decay / n) * old - bias_rate * strength
+        if self.unit:
+            moved = [(self.users, user)] * self.moves[0] + [(self.items, item)] * self.moves[1]
+            for table, row in moved + [(self.items, row) for row in rows] * self.moves[2]:
+                squares = lanes(table[row] * table[row])
+                if squares > 0:
+                    table[row] *= one / np.sqrt(squares)
 
     def pulls(self, x: np.ndarray) -> np.ndarray:
         one, zero = F32(1), F32(0)
@@ -186,6 +204,7 @@ class Epoch:
             p.counts = s.empty((*n_tasks, 4), np.int64)
             p.draw_key = self.draw_key - (1 << 64 if self.draw_key >> 63 else 0)
             p.rate, p.penalty, p.bias_rate, p.bias_penalty = self.rates
+            p.sharpness, p.unit = self.sharpness, self.unit
             p.n_positives, p.n_user_blocks, p.n_item_blocks = len(self.places), self.n_blocks, self.n_blocks
             p.n_negatives, p.n_draws, p.d = self.n, n_draws, self.d
             p.user_stride = p.item_stride = self.d
@@ -201,15 +220,19 @@ class Epoch:
             return [s.get(address) for address in (p.users, p.items, p.biases)], totals
 
 
-HOW = [(1, 1, "bpr"), (3, 1, "bpr"), (2, 3, "bpr"), (5, 1, "softmax"), (20, 2, "softmax")]
+HOW = [(1, 1, "bpr", 1, False), (3, 1, "bpr", 0.3, False), (2, 3, "bpr", 1, False), (2, 16, "bpr", 7, True)]
+HOW += [(1, 1, "bpr", 5, True), (5, 1, "softmax", 1, False), (20, 2, "softmax", 6, True)]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("n_negatives", "n_candidates", "loss"), HOW)
+@pytest.mark.parametrize(("n_negatives", "n_candidates", "loss", "sharpness", "unit"), HOW)
 @pytest.mark.parametrize("name", ["_cuda_emulated", "_cuda_traced"])
-def test_an_epoch_has_the_bits_of_its_contract(name, n_negatives, n_candidates, loss, weighted) -> None:
+def test_an_epoch_has_the_bits_of_its_contract(
+    name, n_negatives, n_candidates, loss, sharpness, unit, weighted
+) -> None:
     for seed, d in enumerate([1, 7, 16, 33, 64] if name == "_cuda_emulated" else [7, 33]):
         how = {"n_negatives": n_negatives, "n_candidates": n_candidates, "loss": loss}
+        how |= {"sharpness": sharpness, "unit": unit}
         epoch = Epoch(seed, d, weighted=weighted, **how)
         moved, totals = epoch.run(name, seed)
         want = epoch.visit_all()

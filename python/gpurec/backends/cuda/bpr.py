@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..ranking import BLOCKS, DRAWS, GOLDEN, RankingJob, epoch_key, mix, user_bounds
+from ..ranking import BLOCKS, DRAWS, GOLDEN, RankingJob, epoch_key, mix, user_bounds, weights_among
 from ..sparse_rows import SparseRows
 from .launches import Launcher
 from .params import RankingParams
@@ -15,12 +15,6 @@ from .search import Workspace, Workspaces
 __all__ = ["RankingOnDevice"]
 
 _DRAWING_THREADS, _ROUND_WARPS = 256, 4  # of blocks of `bpr_draws` and `bpr_round`
-_LOSSES = ("bpr", "softmax")
-# What of a job the kernels know, and what they know one value of; all else is the host's.
-_KNOWN = {"loss", "n_negatives", "n_candidates", "seed", "first_epoch", "n_epochs", "n_blocks"}
-_KNOWN |= {"learning_rate", "regularisation", "bias_learning_rate", "bias_regularisation"}
-_KNOWN |= {"move_users", "move_positives", "move_negatives"}
-_ONE_VALUE = {"sharpness": 1.0, "unit": False}
 _NOT_VISITED = np.int32(-(1 << 31))  # added to a place
 
 
@@ -41,11 +35,8 @@ class RankingOnDevice:
 
     @property
     def can(self) -> bool:
-        """Whether kernels know what is asked for, and a block's shared memory holds a visit's negatives."""
-        asked = vars(self._job).items()
-        known = all(name in _KNOWN or value == _ONE_VALUE.get(name) for name, value in asked)
-        fits = self._shared <= self._launcher.properties["shared_per_block"]
-        return known and fits and self._job.loss in _LOSSES
+        """Whether a block's shared memory holds a visit's negatives."""
+        return self._shared <= self._launcher.properties["shared_per_block"]
 
     def run(
         self,
@@ -56,9 +47,11 @@ class RankingOnDevice:
         item_factors: np.ndarray,
         item_biases: np.ndarray,
         weights: np.ndarray | None,
+        among: np.ndarray | None,
     ) -> tuple[float, int, int, int]:
         """As `Backend.bpr_epochs`. Tables of the caller change at the end alone."""
         job, launcher = self._job, self._launcher
+        weights = weights_among(weights, among, positives.n_columns)
         if job.n_epochs == 0 or len(positives.columns) == 0:
             return 0.0, 0, 0, 0
         loss, counted = 0.0, np.zeros(3, np.int64)
@@ -84,6 +77,7 @@ class RankingOnDevice:
                 penalty=np.float32(job.regularisation),
                 bias_rate=np.float32(job.bias_learning_rate),
                 bias_penalty=np.float32(job.bias_regularisation),
+                sharpness=np.float32(job.sharpness),
                 n_positives=len(positives.columns),
                 n_user_blocks=job.n_user_blocks,
                 n_item_blocks=job.n_item_blocks,
@@ -93,6 +87,7 @@ class RankingOnDevice:
                 user_stride=user_factors.shape[1],
                 item_stride=item_factors.shape[1],
                 softmax=job.loss == "softmax",
+                unit=job.unit,
                 move_users=job.move_users,
                 move_positives=job.move_positives,
                 move_negatives=job.move_negatives,

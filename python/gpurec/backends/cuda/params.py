@@ -207,8 +207,8 @@ class RankingParams(Structure):
         *_pointers("first_place", "n_drawable", "first_visit", "keys", "weights", "before", "totals"),
         *_pointers("negatives", "shifts", "fractions", "counts"),
         *_numbers("draw_key"),
-        *[(name, c_double) for name in ("rate", "penalty", "bias_rate", "bias_penalty")],
+        *[(name, c_double) for name in ("rate", "penalty", "bias_rate", "bias_penalty", "sharpness")],
         *_numbers("n_positives", "n_user_blocks", "n_item_blocks", "n_negatives", "n_draws", "d"),
-        *_numbers("user_stride", "item_stride", "softmax", "move_users", "move_positives", "move_negatives"),
-        *_numbers("round"),
+        *_numbers("user_stride", "item_stride", "softmax", "unit"),
+        *_numbers("move_users", "move_positives", "move_negatives", "round"),
     )

@@ -17,15 +17,12 @@ __all__ = ["drawn_items", "of_items", "of_users"]
 _ITEMS_DRAWN = 1024
 
 
-def drawn_items(model: RankingDescent) -> tuple[np.ndarray, np.ndarray]:
-    """Some items with interactions, the same for all newcomers, rising; and every item's weight in draws."""
+def drawn_items(model: RankingDescent) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows of some items with interactions, the same for all newcomers; and every item's weight, if any."""
     known = np.flatnonzero(model.training.item_counts > 0)
     chooser = np.random.Generator(np.random.PCG64(model.settings["random_state"]))
-    drawn = np.sort(chooser.permutation(known)[:_ITEMS_DRAWN])
-    given = model._weights()
-    weights = np.zeros(model.training.n_items, np.uint32)
-    weights[drawn] = 1 if given is None else given[drawn]
-    return drawn, weights
+    drawn = np.sort(chooser.permutation(known)[:_ITEMS_DRAWN]).astype(np.int32)
+    return drawn, model._weights() if model.settings["negatives"] == "popularity" else None
 
 
 def of_users(model: RankingDescent, positives: SparseRows, n_epochs: int) -> np.ndarray:
@@ -34,7 +31,7 @@ def of_users(model: RankingDescent, positives: SparseRows, n_epochs: int) -> np.
     users = np.zeros((positives.n_rows, model.item_factors.shape[1]), np.float32)
     # One key for all, so that nobody's draws depend on the place in the list.
     how = {"keys": np.zeros(positives.n_rows, np.int64), "moves": ("users",), "n_epochs": n_epochs}
-    _, weights = model._drawn_items()
+    how["among"], weights = model._drawn_items()
     model._epoch(positives, (users, model.item_factors, model.item_biases), weights, 0, **how)
     vectors[:, :-1] = users
     return vectors
@@ -47,7 +44,8 @@ def of_items(model: RankingDescent, given: SparseRows, n_epochs: int) -> np.ndar
     items = np.zeros((len(drawn) + 1, n_factors), np.float32)
     items[:-1] = model.item_factors[drawn]
     biases = np.append(model.item_biases[drawn], np.float32(0))
-    weights = np.append(weights[drawn], np.uint32(0))
+    # The new item is never drawn.
+    weights = np.append(np.ones(len(drawn), np.uint32) if weights is None else weights[drawn], np.uint32(0))
     place_of = np.full(model.training.n_items, -1, np.int32)
     place_of[drawn] = np.arange(len(drawn))
     vectors = np.empty((given.n_rows, n_factors + 1), np.float32)
