@@ -1,14 +1,14 @@
 """Epochs of `BPR` on gowalla beside implicit's: seconds, how well both rank, and in what time equally well.
 
-    python bench/bench_bpr.py            side by side, and against threads, factors and interactions
-    python bench/bench_bpr.py --part growth     one of both alone, beside what was written of the other
+    python bench/bench_bpr.py            side by side, new users, and against threads, factors and interactions
+    python bench/bench_bpr.py --part growth     one of the three alone, beside what was written of the others
     python bench/bench_bpr.py --quick    some users, ours alone, nothing written
 
 Writes bench/results/bpr.*. Needs gowalla in the folder of the data sets (GPUREC_DATA, else ../shared/data),
 and the rivals' environment (bench/rivals.py --setup). A fifth of each user's items is held out; AUC is the
 share of pairs of a held-out item and one of 100 items that the user lacks, drawn once, in which the held-out
 one scores more, taken after every epoch of a first round while the clock stands. Each measurement is a
-process.
+process. Of ours on one thread no AUC is taken, since its factors have the bits of those on more.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ WAYS: dict[str, dict[str, Any]] = {
     },
     DEFAULTS: {},
 }
+PARTS = ("beside", "new users", "growth")
 Watch = Callable[[np.ndarray, np.ndarray], None]
 
 
@@ -198,11 +199,18 @@ def beside(measure: Measure, x: sp.csr_matrix, n_threads: int, quick: bool) -> d
         for name, t, n_epochs in contenders:
             if turn and (name, t) == ("implicit", 1):
                 continue  # takes long, and is not the better one
-            measured = measure(name, x, 64, n_epochs, t, judged=turn == 0)
+            judged = turn == 0 and (name, t) != ("gpurec", 1)
+            measured = measure(name, x, 64, n_epochs, t, judged=judged)
             of = found.setdefault(f"{name}, {t}", {"seconds": [], "auc": measured["auc"]})
             of["seconds"].append(measured["seconds"])
-    new = {n: measure(f"new user {n}", x, 64, 2, 1)["seconds"] for n in (1, 100 if quick else 10_000)}
-    return {"beside": found, "new_users": new}
+    found["gpurec, 1"]["auc"] = found[f"gpurec, {n_threads}"]["auc"]
+    return {"beside": found}
+
+
+def new_users(measure: Measure, x: sp.csr_matrix, quick: bool) -> dict[str, Any]:
+    """Seconds of a newcomer, alone and among many, on one thread."""
+    sizes = 1, 100 if quick else 10_000
+    return {"new_users": {str(n): measure(f"new user {n}", x, 64, 2, 1)["seconds"] for n in sizes}}
 
 
 def growth(measure: Measure, x: sp.csr_matrix, n_threads: int) -> dict[str, Any]:
@@ -230,6 +238,8 @@ def run(quick: bool, parts: list[str], before: dict[str, Any]) -> dict[str, Any]
         measure = Measure(folder)
         if "beside" in parts:
             result |= beside(measure, x, n_threads, quick)
+        if "new users" in parts:
+            result |= new_users(measure, x, quick)
         if "growth" in parts:
             result |= growth(measure, x, n_threads)
     return result
@@ -305,7 +315,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--part", choices=("beside", "growth"), help="one alone; by default both")
+    parser.add_argument("--part", choices=PARTS, help="one alone; by default all")
     parser.add_argument("--worker", nargs=6, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -314,7 +324,7 @@ def main() -> None:
         return
     written = arguments.out / "bpr.json"
     before = json.loads(written.read_text()) if arguments.part and written.exists() else {}
-    parts = [arguments.part] if arguments.part else ["beside", "growth"]
+    parts = [arguments.part] if arguments.part else list(PARTS)
     result = run(arguments.quick, parts, before)
     print(markdown(result))
     if not arguments.quick:
