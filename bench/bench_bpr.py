@@ -1,6 +1,6 @@
 """Epochs of `BPR` on gowalla beside implicit's: seconds, how well both rank, and in what time equally well.
 
-    python bench/bench_bpr.py            side by side, new users, and against threads, factors and interactions
+    python bench/bench_bpr.py            side by side, new users, against threads, factors and interactions
     python bench/bench_bpr.py --part growth     one of the three alone, beside what was written of the others
     python bench/bench_bpr.py --quick    some users, ours alone, nothing written
 
@@ -31,7 +31,7 @@ import scipy.sparse as sp
 _DATA = Path(os.environ.get("GPUREC_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 RATE, PENALTY = 0.05, 0.01
 START = 0.29 / 64  # what implicit's factors begin with, about
-N_EPOCHS, FEW_EPOCHS, N_DRAWN, EVERY, N_HAD = 13, 6, 100, 5, 50
+N_EPOCHS, N_DRAWN, EVERY, N_HAD = 13, 100, 5, 50
 DEFAULTS = "gpurec's defaults"
 # Ways to fit `BPR`: implicit's settings and draws, and what it does when nothing is set.
 WAYS: dict[str, dict[str, Any]] = {
@@ -191,16 +191,16 @@ class Measure:
 
 def beside(measure: Measure, x: sp.csr_matrix, n_threads: int, quick: bool) -> dict[str, Any]:
     """Seconds of epochs, in turn, so that a machine that drifts is the same for all contenders, and AUC."""
-    contenders = [("gpurec", 1, N_EPOCHS), ("gpurec", n_threads, N_EPOCHS), (DEFAULTS, n_threads, FEW_EPOCHS)]
+    contenders = [("gpurec", 1), ("gpurec", n_threads), (DEFAULTS, n_threads)]
     if not quick:
-        contenders += [("implicit", 1, N_EPOCHS), ("implicit", n_threads, N_EPOCHS)]
+        contenders += [("implicit", 1), ("implicit", n_threads)]
     found: dict[str, Any] = {}
     for turn in range(1 if quick else 3):
-        for name, t, n_epochs in contenders:
+        for name, t in contenders:
             if turn and (name, t) == ("implicit", 1):
                 continue  # takes long, and is not the better one
             judged = turn == 0 and (name, t) != ("gpurec", 1)
-            measured = measure(name, x, 64, n_epochs, t, judged=judged)
+            measured = measure(name, x, 64, N_EPOCHS, t, judged=judged)
             of = found.setdefault(f"{name}, {t}", {"seconds": [], "auc": measured["auc"]})
             of["seconds"].append(measured["seconds"])
     found["gpurec, 1"]["auc"] = found[f"gpurec, {n_threads}"]["auc"]
