@@ -49,8 +49,7 @@ class Search {
     if (queries_.rows == 0) return;
     if (filters_.allow != nullptr) {
       gather_all();
-    } else if (queries_.rows >= std::int64_t(n_threads_) * 4 * kTileQueries || n_threads_ <= 1 ||
-               table_.blocks().size() < 2) {
+    } else if (shares_queries()) {
       split_by_queries();
     } else {
       split_by_blocks();
@@ -65,6 +64,7 @@ class Search {
   }
 
   using Group = std::vector<Progress>;
+  static constexpr std::int64_t kSeveral = 4, kMany = 4 * kTileQueries;  // queries of a thread
 
   static std::vector<Progress*> members(Group& group, std::int64_t first, std::int64_t end) {
     std::vector<Progress*> part;
@@ -73,11 +73,23 @@ class Search {
     return part;
   }
 
-  // At most `most` queries, in equal shares that are whole tiles: an uneven share costs more than a smaller one.
+  // Whether threads take queries rather than blocks. A thread that has a query for itself finds its threshold once and no
+  // lists are brought together; blocks are for few queries, and for tables that each thread would have from memory.
+  // Where norms rule out most of a table, what is left of it is less than it takes to wake a thread.
+  bool shares_queries() const {
+    constexpr double kCached = 8e6;  // bytes
+    if (n_threads_ <= 1 || table_.blocks().size() < 2 || queries_.rows >= n_threads_ * kMany) return true;
+    const bool in_floats = precision_ == Precision::fp32 || precision_ == Precision::bf16;
+    if (double(table_.n_active()) * double(table_.d()) * (in_floats ? 4 : 1) > kCached) return false;
+    return queries_.rows >= n_threads_ * kSeveral || norms_fall_fast();
+  }
+
+  // At most `most` queries, in equal shares that are whole tiles, if they are many: an uneven share costs more than a
+  // smaller one.
   static std::int64_t share_of(std::int64_t n_queries, std::int64_t most) {
     const std::int64_t n_shares = (n_queries + most - 1) / most;
     const std::int64_t size = (n_queries + n_shares - 1) / n_shares;
-    return std::min(most, (size + kTileQueries - 1) / kTileQueries * kTileQueries);
+    return std::min(most, size < kMany ? size : (size + kTileQueries - 1) / kTileQueries * kTileQueries);
   }
 
   // Queries of one scan stay in the second-level cache beside the panels. Those of several scans are rescored
@@ -87,7 +99,7 @@ class Search {
     constexpr std::int64_t kMostRescored = 256 * kTileQueries;
     const std::int64_t most_scanned = std::clamp<std::int64_t>(kRoom / table_.d() / kTileQueries, 8, 86) * kTileQueries;
     const std::int64_t room = queries_in_memory(k_, table_.n_active(), queries_.rows, n_threads_);
-    const std::int64_t of_thread = (queries_.rows + n_threads_ - 1) / n_threads_;
+    const std::int64_t of_thread = std::max((queries_.rows + n_threads_ - 1) / n_threads_, kSeveral);
     const std::int64_t together = table_.with_codes() ? 22 * kTileQueries : kMostRescored;
     const std::int64_t size = share_of(of_thread, std::min(together, room));
     const Sample sample = sample_of(1);
