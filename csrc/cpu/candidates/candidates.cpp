@@ -72,6 +72,7 @@ void Candidates::begin_to_follow() {
   float* const values = list_.values();
   std::uint32_t* const positions = list_.positions();
   std::vector<float> room(static_cast<std::size_t>(items_->d()));
+  exact_.reserve(std::size_t(k_));
   std::int64_t n_waiting = 0;
   for (std::int64_t i = 0; i < list_.size(); ++i) {
     if (values[i] >= kth) {

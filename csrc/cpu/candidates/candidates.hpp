@@ -115,12 +115,12 @@ class Candidates {
   // Whether an item of that scan value is likely to be among the best so far.
   bool reaches(float scanned) const { return bound_.estimate(scanned) >= double(tau_); }
 
-  // An item that may be, but is not likely to. True where the threshold rose.
-  bool wait(float scanned, std::uint32_t position) {
+  // An item of at most that slack that may be, but is not likely to. True where the threshold rose.
+  bool wait(float scanned, std::uint32_t position, double slack) {
     make_room();
     list_.values()[list_.size()] = scanned;
     list_.positions()[list_.size()] = position;
-    return added(1, slack_at(position));
+    return added(1, slack);
   }
 
   // The canonical score of one that is. True where the threshold rose.

@@ -136,6 +136,7 @@ class Int8Tiles {
     std::size_t m;
     std::uint32_t position;
     float value;
+    const TileBounds* bounds;
   };
 
   // Hits of a query that is followed: those that reach its threshold have scores when the next tile has been scanned.
@@ -151,8 +152,8 @@ class Int8Tiles {
       if (p.candidates.reaches(value)) {
         part.segment->prefetch_item(at + j);
         __builtin_prefetch(part.segment->row_of + at + j);
-        soon_.push_back({&p, m, position, value});
-      } else if (p.candidates.wait(value, position)) {
+        soon_.push_back({&p, m, position, value, &bounds});
+      } else if (p.candidates.wait(value, position, bound.slack(bounds))) {
         rose(m, m);
       }
     }
@@ -164,12 +165,12 @@ class Int8Tiles {
     for (const Near& near : soon_) {
       Candidates& c = near.p->candidates;
       if (!c.reaches(near.value)) {
-        if (c.wait(near.value, near.position)) rose(near);
+        if (c.wait(near.value, near.position, c.int8_bound().slack(*near.bounds))) rose(near);
         continue;
       }
       const ItemTable::Part& part = input_.table.part_of(near.position);
       const std::int64_t at = near.position - part.base;
-      soon_[n++] = {near.p, near.m, part.segment->row_of[at], c.score(part.segment->row(at))};
+      soon_[n++] = {near.p, near.m, part.segment->row_of[at], c.score(part.segment->row(at)), near.bounds};
     }
     bool rises = false;
     for (std::size_t i = 0; i < n; ++i) {
