@@ -3,6 +3,7 @@
 python bench/bench_score_top_k.py                 k of 10 and 100, written to bench/results/score_top_k.*
 python bench/bench_score_top_k.py --grid large_k  k of 1,000 and 10,000, to bench/results/large_k.*; so also:
                                   gowalla         factors fitted to gowalla, its users ask
+                                  gowalla_bpr     factors of BPR whose norms differ more, and ours
                                   item_kinds      a steep spectrum, equal norms, skewed norms, ties
 python bench/bench_score_top_k.py --quick         small cells of the grid beside NumPy: a check that it runs
 
@@ -56,6 +57,7 @@ GRIDS = {
     "score_top_k": _cells([Items()], (10, 100)) + _cells([Items(n_items=1_000_000, d=128)]),
     "large_k": _cells([Items()], (1_000, 10_000), (256,)),
     "gowalla": _cells([Items("gowalla als", 40_981, 64), Items("gowalla bpr", 40_981, 65)]),
+    "gowalla_bpr": _cells([Items("gowalla bpr mild", 40_981, 65), Items("gowalla bpr ours", 40_981, 65)]),
     "item_kinds": _cells([Items(kind) for kind in ("steep", "flat", "skewed", "tied")]),
 }
 _SMALL = (1, 64)
@@ -63,6 +65,7 @@ QUICK = {
     "score_top_k": _cells([Items(n_items=4_000, d=32)], (10,), _SMALL),
     "large_k": _cells([Items(n_items=4_000, d=32)], (1_000,), (16,)),
     "gowalla": _cells([Items("gowalla svd", 40_981, 16)], (10,), (1, 16)),
+    "gowalla_bpr": _cells([Items("gowalla svd", 40_981, 16)], (10,), (1, 16)),
     "item_kinds": _cells([Items("tied", 4_000, 32)], (10,), _SMALL),
 }
 

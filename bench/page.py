@@ -19,7 +19,7 @@ from harness.contenders import OURS
 from harness.tables import RESULTS, number, spread_text, table, where_measured
 
 FLOAT32 = "gpurec-fp32"
-GRIDS = ("score_top_k", "large_k", "gowalla", "item_kinds")
+GRIDS = ("score_top_k", "large_k", "gowalla", "gowalla_bpr", "item_kinds")
 _FILTER_JOBS = {"exclude": "50 seen items a query excluded", "allow_rows": "1 % of the items allowed"}
 
 

@@ -1,6 +1,6 @@
 """Factors of gowalla, and their recipes, which are run in the rivals' environment.
 
-    python -m harness.data.gowalla als|bpr TRAIN.txt OUT.npz
+    python -m harness.data.gowalla als|bpr|bpr-mild|bpr-ours TRAIN.txt OUT.npz
 
 On gowalla's training part, 64 factors, random_state 0:
 
@@ -9,6 +9,10 @@ als
 bpr
     implicit's Bayesian personalised ranking: learning rate 0.1, regularisation 0.001, 150 sweeps, one thread.
     Its vectors have a 65th component, the item's bias, which stands beside a 1 of the user.
+bpr-mild
+    The same with implicit's own learning rate, 0.01, regularisation, 0.01, and 100 sweeps: norms differ more.
+bpr-ours
+    `gpurec.models.BPR` as it is by default, its biases a 65th component likewise; in gpurec's environment.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +32,9 @@ from .. import ROOT
 from ..contenders import CONTENDERS
 from ..workers import environment_python, environment_variables
 
-__all__ = ["factors", "few_factors", "read", "training_file"]
+__all__ = ["RECIPES", "factors", "few_factors", "read", "training_file"]
+
+_Factors = tuple[np.ndarray, np.ndarray]
 
 
 def training_file(data_folder: Path) -> Path:
@@ -55,13 +63,14 @@ def read(train: Path) -> csr_matrix:
 
 
 def factors(model: str, train: Path) -> tuple[np.ndarray, np.ndarray]:
-    """User and item factors of "als" or "bpr", fitted where build/bench does not hold them yet."""
+    """User and item factors of one of `RECIPES`, fitted where build/bench does not hold them yet."""
     file = ROOT / "build" / "bench" / f"gowalla-{model}.npz"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         print(f"fitting the factors of {model}, once", file=sys.stderr, flush=True)
         fitted = file.with_suffix(".new.npz")
-        recipe = [environment_python(), "-m", __name__, model, train, fitted]
+        python = sys.executable if model == "bpr-ours" else environment_python()
+        recipe = [python, "-m", __name__, model, train, fitted]
         variables = environment_variables(CONTENDERS["implicit-1t"], len(os.sched_getaffinity(0)))
         subprocess.run(recipe, env=variables, check=True)
         fitted.replace(file)
@@ -75,20 +84,51 @@ def few_factors(user_items: csr_matrix, d: int) -> tuple[np.ndarray, np.ndarray]
     return np.ascontiguousarray(users * values), np.ascontiguousarray(items.T)
 
 
-def main(model: str, train: str, out: str) -> None:
+def _als(seen: csr_matrix) -> _Factors:
     from implicit.cpu.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(factors=64, regularization=0.01, alpha=10, iterations=10, random_state=0)
+    model.fit(seen, show_progress=False)
+    return model.user_factors, model.item_factors
+
+
+def _bpr(learning_rate: float, regularisation: float, n_sweeps: int, seen: csr_matrix) -> _Factors:
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-    if model == "als":
-        recipe = AlternatingLeastSquares(
-            factors=64, regularization=0.01, alpha=10, iterations=10, random_state=0
-        )
-    else:
-        recipe = BayesianPersonalizedRanking(
-            factors=64, learning_rate=0.1, regularization=0.001, iterations=150, num_threads=1, random_state=0
-        )
-    recipe.fit(read(Path(train)), show_progress=False)
-    np.savez(out, users=recipe.user_factors, items=recipe.item_factors)
+    model = BayesianPersonalizedRanking(
+        factors=64,
+        learning_rate=learning_rate,
+        regularization=regularisation,
+        iterations=n_sweeps,
+        num_threads=1,
+        random_state=0,
+    )
+    model.fit(seen, show_progress=False)
+    return model.user_factors, model.item_factors
+
+
+def _bpr_ours(seen: csr_matrix) -> _Factors:
+    from gpurec import Interactions
+    from gpurec.models import BPR
+
+    entries = seen.tocoo()
+    model = BPR().fit(Interactions.from_arrays(entries.row, entries.col))
+    ones = np.ones((len(model.user_factors), 1), np.float32)
+    items = np.hstack([model.item_factors, model.item_biases[:, np.newaxis]])
+    return np.hstack([model.user_factors, ones]), items
+
+
+RECIPES: dict[str, Callable[[csr_matrix], _Factors]] = {
+    "als": _als,
+    "bpr": partial(_bpr, 0.1, 0.001, 150),
+    "bpr-mild": partial(_bpr, 0.01, 0.01, 100),
+    "bpr-ours": _bpr_ours,
+}
+
+
+def main(model: str, train: str, out: str) -> None:
+    users, items = RECIPES[model](read(Path(train)))
+    np.savez(out, users=users, items=items)
 
 
 if __name__ == "__main__":

@@ -96,5 +96,7 @@ KINDS: dict[str, Callable[[int, int], _Made]] = {
     "tied": _tied,
     "gowalla als": _gowalla("als"),
     "gowalla bpr": _gowalla("bpr"),
+    "gowalla bpr mild": _gowalla("bpr-mild"),
+    "gowalla bpr ours": _gowalla("bpr-ours"),
     "gowalla svd": _gowalla("svd"),
 }
