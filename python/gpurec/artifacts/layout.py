@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cache_lines import CACHE_LINE
 from ..errors import ArtifactError
 
 __all__ = ["DTYPES", "SCHEMA_VERSION", "Manifest", "TensorSpec", "encode_header", "encode_manifest"]
@@ -33,7 +34,6 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_TENSORS = 64
 MAX_DIMENSIONS = 8
 MAX_TENSOR_BYTES = 2**63 - 1
-CACHE_LINE = 64  # bytes; a vector load that crosses from one line into the next takes two reads
 
 DTYPES = {
     "BOOL": np.dtype(np.bool_),

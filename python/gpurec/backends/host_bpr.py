@@ -12,7 +12,6 @@ from .ranking import RankingJob, weights_among
 
 __all__ = ["bpr_epochs", "native_bpr_epochs"]
 
-
 _MOST_PLACES = 2**31
 
 
@@ -26,8 +25,9 @@ def bpr_epochs(positives: SparseRows, *arrays: Any, job: RankingJob) -> Any:
 def native_bpr_epochs(positives: SparseRows, *arrays: Any, job: RankingJob, isa: str, n_threads: int) -> Any:
     """As `Backend.bpr_epochs`, on an instruction set and a number of threads."""
     entries = positives.indptr, positives.columns
-    *arrays, weights, among = arrays
+    tables, (weights, among) = arrays[:-2], arrays[-2:]
     # Where items move all of them are put in order anyway, and places have 31 bits.
     if among is not None and (job.items_move or len(positives.columns) >= _MOST_PLACES - positives.n_columns):
         weights, among = weights_among(weights, among, positives.n_columns), None
-    return native.bpr_epochs(*entries, *arrays, weights, among, **vars(job), isa=isa, n_threads=n_threads)
+    rows = *entries, *tables, weights, among
+    return native.bpr_epochs(*rows, **vars(job), isa=isa, n_threads=n_threads)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import AlsRates, Backend, SparseRows, select, strict_floats
+from ..cache_lines import empty_on_lines
 from .arguments import as_k, as_matrix
 from .sparse_arguments import as_sparse_rows
 
@@ -114,7 +115,7 @@ class HalfSweep:
                 raise ValueError(
                     f"[{op}] expected start with a row for each of {matrix.n_rows}, got {len(start)}"
                 )
-        found = _aligned_rows(matrix.n_rows, n_factors)
+        found = empty_on_lines((matrix.n_rows, n_factors))  # then rows are written past the caches
         loss = 0.0
         for rows in _parts(matrix.indptr, n_factors):
             part = _rows_of(matrix, rows)
@@ -214,13 +215,6 @@ def als(
         steps=steps,
         block_size=block_size,
     )
-
-
-def _aligned_rows(n: int, d: int) -> np.ndarray:
-    """Room for factors that begins at a cache line: such rows are written past the caches."""
-    room = np.empty(n * d + 15, np.float32)
-    first = -room.ctypes.data % 64 // 4
-    return room[first : first + n * d].reshape(n, d)
 
 
 def _number(name: str, value: Any) -> float:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...artifacts import Artifact
+from ...cache_lines import on_lines
 from ...errors import ArtifactError
 from ..recommender import Reasons, one_of, real_setting, seed_setting, whole_setting, with_columns
-from .ranking import RankingDescent, on_cache_lines
+from .ranking import RankingDescent
 
 __all__ = ["BPR"]
 
@@ -182,7 +183,7 @@ class BPR(RankingDescent):
             raise ArtifactError("[load] expected finite factors and biases, got others; fit and save again")
         if type(n_epochs) is not int or n_epochs < 0:
             raise ArtifactError(f"[load] expected n_epochs as a number of epochs, got {n_epochs!r:.60}")
-        self._set(**{name: on_cache_lines(tensor) for name, tensor in tensors.items()}, n_epochs=n_epochs)
+        self._set(**{name: on_lines(tensor) for name, tensor in tensors.items()}, n_epochs=n_epochs)
 
 
 def _draws(name: str, value: Any) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...artifacts.layout import CACHE_LINE
 from ...backends import SparseRows, strict_floats
+from ...cache_lines import on_lines
 from ...ops.bpr import RankingEpochs, RankingRates, bpr_epochs
 from ...ops.sparse_arguments import as_sparse_rows
 from ...progress import Progress, reporter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ...data import Interactions
 
-__all__ = ["RankingDescent", "on_cache_lines"]
+__all__ = ["RankingDescent"]
 
 # Weights of draws are integers; that of the least popular item is this.
 _LEAST_WEIGHT = 64
@@ -241,7 +241,7 @@ class RankingDescent(NewcomersModel):
                 :, np.newaxis
             ]
         factors[counts == 0] = 0
-        return on_cache_lines(factors)
+        return on_lines(factors)  # visits take a sixth less time then
 
     def _held_out(self, validation: Interactions) -> tuple[SparseRows, np.ndarray]:
         """The training part with what of a validation part is known and new, and which entries are that."""
@@ -341,17 +341,6 @@ class RankingDescent(NewcomersModel):
 
     def _is_finite(self) -> bool:
         return all(bool(np.isfinite(table).all()) for table in self._tables)
-
-
-def on_cache_lines(table: np.ndarray) -> np.ndarray:
-    """The table, or a copy that begins at a cache line, as visits take a sixth less time then."""
-    if table.ctypes.data % CACHE_LINE == 0:
-        return table
-    room = np.empty(table.nbytes + CACHE_LINE, np.uint8)
-    first = -room.ctypes.data % CACHE_LINE
-    copy = room[first : first + table.nbytes].view(table.dtype).reshape(table.shape)
-    copy[...] = table
-    return copy
 
 
 def _places(matrix: SparseRows, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...artifacts import Artifact
 from ...backends import SparseRows, power, select
+from ...cache_lines import empty_on_lines
 from ...errors import ArtifactError
 from ...ops.sparse_arguments import as_sparse_rows, transposed
 from ...progress import Progress
@@ -22,7 +23,6 @@ __all__ = ["GraphFilter"]
 
 # Users whose signals are filtered together: two cache lines, which come together, hold an item's part of all.
 _LANES = 32
-_LINE = 64
 # Items whose scores are turned from a row an item to a row a user at a time, within the second cache.
 _TURNED = 4096
 
@@ -164,12 +164,5 @@ class _Room:
     """Arrays for the signals of some users, used again and again, each row on cache lines of its own."""
 
     def __init__(self, n_users: int, n_items: int, n: int) -> None:
-        self.of_users = _on_lines(n_users, n)
-        self.of_items, self.signals = _on_lines(n_items, n), _on_lines(n_items, n)
-
-
-def _on_lines(n_rows: int, n: int) -> np.ndarray:
-    """An empty float32 array (n_rows, n) that begins at a cache line."""
-    room = np.empty(4 * n_rows * n + _LINE, np.uint8)
-    first = -room.ctypes.data % _LINE
-    return room[first : first + 4 * n_rows * n].view(np.float32).reshape(n_rows, n)
+        self.of_users = empty_on_lines((n_users, n))
+        self.of_items, self.signals = empty_on_lines((n_items, n)), empty_on_lines((n_items, n))
