@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
-GRIDS = ("score_top_k", "large_k", "gowalla", "item_kinds")
+GRIDS = ("score_top_k", "large_k", "gowalla", "gowalla_bpr", "item_kinds")
 OURS = {"gpurec", "gpurec-fp32", "gpurec-int8", "gpurec-one-shot"}
 
 
@@ -47,7 +47,7 @@ def test_every_answer_is_checked(results: Path) -> None:
     jobs = [cell["contenders"] for _, cell in cells(results)]
     jobs += [job["contenders"] for job in read(results, "filters")["jobs"].values()]
     jobs.append(read(results, "recommend")["contenders"])
-    assert len(jobs) == 15
+    assert len(jobs) == 17
     for contenders in jobs:
         ours = OURS & contenders.keys()
         assert {"gpurec", "gpurec-fp32"} <= ours
