@@ -1,5 +1,5 @@
 // The body of kernel `bpr`, for the vectors of whoever includes it inside a target region: Vec of kWidth floats, load,
-// load_part, store, store_part, splat, sum_lanes, and sum_rows of kAtOnce rows. No header may be included here.
+// load_part, store, store_part, splat and sum_lanes; kAtOnce rows are scored together. No header may be included here.
 //
 // The lanes belong to the contract: lane l of 16 adds the terms of components l, l + 16, ... in that order from +0, then
 // halves are added (8, 4, 2, 1). Products and sums are rounded one by one. So every ISA gives the same bits.

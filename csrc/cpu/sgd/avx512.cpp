@@ -37,7 +37,7 @@ inline float sum_lanes(Vec sum) {
 }  // namespace
 
 double sgd_epoch_f32_avx512(const RatingsView& ratings, const FactorTable& users, const FactorTable& items,
-                          const SgdRates& rates) {
+                            const SgdRates& rates) {
   return sgd_epoch(ratings, users, items, rates);
 }
 
